@@ -1,0 +1,135 @@
+"""The `ann` command. Nothing heavy is imported before the command is known, so that `ann --help` is instant."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ann
+from ann.errors import EXIT_USER_ERROR, AnnError, ConfigError
+
+if TYPE_CHECKING:
+    from ann.project import Project
+
+EPILOG = "exit codes: 0 done, 1 a defect, 2 a mistake that you can mend, 130 interrupted"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parsed = _parser().parse_args(arguments)
+    _own_interpreter_first()
+    try:
+        command: Callable[[argparse.Namespace], None] = parsed.command
+        command(parsed)
+    except AnnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "ann":
+            raise
+        print(f"error: this command needs {error.name}: pip install 'ann-pipeline[pipeline]'", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; say nothing at exit either
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ann", description=ann.__doc__, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"ann {ann.__version__}")
+    parser.add_argument("-C", dest="project", metavar="DIR", default=".", help="the project (default: this folder)")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="bring every stage up to date, as a Prefect flow")
+    run.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="write a parameter into params.yaml first, such as -S train.epochs=5")
+    run.set_defaults(command=_run)
+
+    predict = commands.add_parser("predict", help="score raw rows with an exported file")
+    predict.add_argument("file", type=Path, help=".csv, or .parquet where pyarrow is installed")
+    predict.add_argument("-o", dest="output", type=Path, required=True, help="where labels and probabilities go")
+    predict.add_argument("--model", type=Path, help="the exported file (default: build/export/model.onnx of the project)")
+    predict.add_argument("--separator", default=",", help="column separator of .csv files (default: a comma)")
+    predict.set_defaults(command=_predict)
+
+    data = commands.add_parser("data", help="the tracked data set").add_subparsers(metavar="COMMAND", required=True)
+    add = data.add_parser("add", help="copy files into data/ under a dated name and track them with DVC")
+    add.add_argument("files", nargs="+", type=Path)
+    add.set_defaults(command=_data_add)
+
+    suite = commands.add_parser("suite", help="the expectations of the data").add_subparsers(metavar="COMMAND", required=True)
+    propose = suite.add_parser("propose", help="profile the data and write a suite for review")
+    propose.add_argument("--force", action="store_true", help="replace the suite that is there")
+    propose.set_defaults(command=_suite_propose)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of params.yaml")
+    schema.set_defaults(command=_schema)
+    return parser
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    from ann.run import run_project
+
+    run_project(_project(parsed), parsed.overrides)
+
+
+def _predict(parsed: argparse.Namespace) -> None:
+    from ann.predict import Model, predict_file
+
+    path = parsed.model or Path(parsed.project) / "build" / "export" / "model.onnx"
+    if len(parsed.separator) != 1:
+        raise ConfigError(f"--separator must be one character, got {parsed.separator!r}")
+    rows = predict_file(Model(path), parsed.file, parsed.output, parsed.separator)
+    print(f"{rows} rows scored into {parsed.output}")
+
+
+def _data_add(parsed: argparse.Namespace) -> None:
+    from ann.pipeline import add_data
+
+    for path in add_data(_project(parsed), parsed.files):
+        print(f"added {path}")
+
+
+def _suite_propose(parsed: argparse.Namespace) -> None:
+    from ann.data.expectations import propose_suite
+    from ann.data.schema import infer_schema
+    from ann.data.sources import read_table
+    from ann.data.validation import save_suite
+
+    project = _project(parsed)
+    params = project.params()
+    path = project.root / params.validate_.suite
+    if path.exists() and not parsed.force:
+        raise ConfigError(f"{path} exists and may have been reviewed: replace it with --force")
+    table = read_table(params.data, project)
+    entries = propose_suite(table, infer_schema(table, params.data))
+    save_suite(path, entries)
+    print(f"{len(entries)} expectations of {len(table)} rows written to {path}: review them")
+
+
+def _schema(parsed: argparse.Namespace) -> None:  # noqa: ARG001 - every command takes the arguments
+    from ann.config import json_schema
+
+    print(json_schema(), end="")
+
+
+def _project(parsed: argparse.Namespace) -> "Project":
+    from ann.environment import prepare_environment
+    from ann.project import Project
+
+    project = Project.at(parsed.project)
+    prepare_environment(project.state)
+    return project
+
+
+def _own_interpreter_first() -> None:
+    """Let `python` in dvc.yaml be the interpreter that runs `ann`."""
+    folder = str(Path(sys.executable).parent)
+    paths = os.environ.get("PATH", "").split(os.pathsep)
+    if paths[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, *paths])

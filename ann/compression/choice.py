@@ -1,0 +1,76 @@
+"""The Pareto front of quality, latency and bytes, and the rule by which one variant is shipped.
+
+A variant may be shipped only if both hold with confidence, not just on average:
+the upper bound of its drop of the metric against fp32, on the same rows, is at most `max_drop`;
+the upper bound of its latency ratio to fp32 is at most 1 at every batch size (1.05 when bytes are the objective).
+fp32 always may, so it is shipped when nothing else passes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ann.compression.measure import Timing
+from ann.evaluation.intervals import Interval
+
+FP32 = "fp32"
+LATENCY_BOUND = {"latency": 1.0, "bytes": 1.05}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One variant with all that the choice looks at."""
+
+    name: str
+    quality: Interval
+    """The metric on validation rows."""
+    drop: Interval
+    """By how much the metric is worse than fp32's on the same rows; positive is worse."""
+    bytes: int
+    timings: dict[int, Timing]
+    """By batch size; ratios are to fp32."""
+
+    @property
+    def slowest_ratio(self) -> float:
+        """Greatest upper bound of the latency ratio over the batch sizes."""
+        return max(timing.ratio_high for timing in self.timings.values())
+
+    @property
+    def mean_ratio(self) -> float:
+        """Mean latency ratio over the batch sizes: the figure that the objective `latency` minimises."""
+        return sum(timing.ratio for timing in self.timings.values()) / len(self.timings)
+
+
+def objection(candidate: Candidate, max_drop: float, objective: str) -> str | None:
+    """Return why the variant may not be shipped, or None."""
+    if candidate.name == FP32:
+        return None
+    if candidate.drop.high > max_drop:
+        return f"may lose {candidate.drop.high:.4f}, more than max_drop {max_drop:g}"
+    bound = LATENCY_BOUND[objective]
+    if candidate.slowest_ratio > bound:
+        slow = max(candidate.timings, key=lambda batch: candidate.timings[batch].ratio_high)
+        return f"not surely as fast as fp32: up to {candidate.slowest_ratio:.2f} x its time at batch {slow}"
+    return None
+
+
+def choose(candidates: Sequence[Candidate], max_drop: float, objective: str) -> Candidate:
+    """Return the variant to ship; fp32 must be among the candidates and wins ties."""
+    allowed = [candidate for candidate in candidates if objection(candidate, max_drop, objective) is None]
+    cost = {"latency": lambda c: (c.mean_ratio, c.bytes), "bytes": lambda c: (c.bytes, c.mean_ratio)}[objective]
+    return min(allowed, key=lambda candidate: (cost(candidate), candidate.name != FP32))
+
+
+def pareto_front(candidates: Sequence[Candidate]) -> set[str]:
+    """Return the names that no other candidate beats or equals in drop, latency and bytes together."""
+
+    def figures(candidate: Candidate) -> tuple[float, float, int]:
+        return (candidate.drop.value, candidate.mean_ratio, candidate.bytes)
+
+    return {
+        a.name
+        for a in candidates
+        if not any(
+            all(x <= y for x, y in zip(figures(b), figures(a), strict=True)) and figures(b) != figures(a)
+            for b in candidates
+        )
+    }

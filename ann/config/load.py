@@ -1,0 +1,149 @@
+"""Read, override and check params.yaml; every mistake is one message that names the rule, the value and the way out."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML, YAMLError
+
+import ann
+from ann.artifacts import replace_text
+from ann.config.params import Params
+from ann.errors import ConfigError, did_you_mean
+
+
+def load_params(path: Path) -> Params:
+    """Parse the params.yaml at `path`.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML mapping, or holds an unknown name or a value out of range.
+    """
+    return parse_params(_parse(_read(path), path), path)
+
+
+def parse_params(document: Any, path: Path) -> Params:
+    """Check a parsed document; `path` is named in messages."""
+    try:
+        params = Params.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from None
+    if params.ann != ann.__version__:
+        raise ConfigError(
+            f"{path}: ann: {params.ann} is the version that this project is written for, but {ann.__version__} is "
+            f"installed; install that version, or set ann: {ann.__version__} (every stage will run again)"
+        )
+    return params
+
+
+def override_params(path: Path, overrides: list[str]) -> None:
+    """Write `key=value` overrides into params.yaml, atomically and keeping comments, as `dvc exp run -S` does.
+
+    Raises:
+        ConfigError: an override has no `=`, a parent that is no mapping, or gives an invalid params.yaml.
+    """
+    round_trip = YAML()
+    round_trip.width = 4096
+    round_trip.preserve_quotes = True
+    text = _read(path)
+    document = _parse(text, path, round_trip)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"-S {override}: an override is written key=value, for instance -S train.epochs=5")
+        _assign(document, key.strip(), _parse(value, Path(f"-S {override}")), override)
+    parse_params(_parse(_dump(round_trip, document), path), path)
+    written = _dump(round_trip, document)
+    if written != text:
+        replace_text(path, written)
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of params.yaml, for editors."""
+    schema = Params.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} does not exist: a project is a folder with params.yaml; go there, or name it with -C DIR"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
+
+
+def _parse(text: str, path: Path, yaml: YAML | None = None) -> Any:
+    try:
+        document = (yaml or YAML(typ="safe", pure=True)).load(text)
+    except YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path}{line} is not YAML: {getattr(error, 'problem', None) or error}") from None
+    if path.name.startswith("params") and not isinstance(document, dict):
+        raise ConfigError(f"{path} must be a YAML mapping of sections, got {type(document).__name__}")
+    return document
+
+
+def _assign(document: Any, key: str, value: Any, override: str) -> None:
+    *parents, last = key.split(".")
+    for depth, name in enumerate(parents):
+        child = document.get(name)
+        if child is None:
+            child = document[name] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"-S {override}: {'.'.join(parents[: depth + 1])} is a value, not a section")
+        document = child
+    document[last] = value
+
+
+def _dump(yaml: YAML, document: Any) -> str:
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    lines = [f"{path}: {_one(detail)}" for detail in error.errors(include_url=False)]
+    return "\n".join(lines)
+
+
+def _one(detail: ErrorDetails) -> str:
+    location = [str(part) for part in detail["loc"]]
+    name = ".".join(location)
+    if detail["type"] == "missing":
+        return f"{name} is missing; a section may be empty ({location[0]}: {{}}), but must stand there"
+    if detail["type"] == "extra_forbidden":
+        return f"{name} is not a parameter{did_you_mean(location[-1], _siblings(location))}"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(detail["input"], dict) or "got " in message else f", got {detail['input']!r}"
+    return f"{name}: {message}{given}"
+
+
+def _siblings(location: list[str]) -> list[str]:
+    """Return the names that may stand where the unknown name `location` stands."""
+    schema = Params.model_json_schema(by_alias=True)
+    node: Any = schema
+    for part in location[:-1]:
+        node = _resolve(schema, node)
+        if "discriminator" in node and part in node["discriminator"]["mapping"]:
+            node = {"$ref": node["discriminator"]["mapping"][part]}
+        elif part in node.get("properties", {}):
+            node = node["properties"][part]
+        else:
+            node = node.get("items") or node.get("additionalProperties") or {}
+    return sorted(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], node: Any) -> dict[str, Any]:
+    for option in node.get("anyOf", []) if isinstance(node, dict) else []:
+        if "$ref" in option:
+            node = option
+    while isinstance(node, dict) and "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    return node if isinstance(node, dict) else {}

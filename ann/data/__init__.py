@@ -1,0 +1,1 @@
+"""From files to tensors: sources, schema, expectations, splits, and the preparation graph."""

@@ -1,0 +1,70 @@
+"""A small builder of ONNX graphs: every node has a name, every value a producer, every initializer its type."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, checker, helper, numpy_helper
+
+OPSET = 20
+"""Operator set of every graph that ann writes; 20 is the first with StringSplit."""
+ML_OPSET = 3
+IR_VERSION = 10
+
+ELEMENT = {
+    np.dtype(np.float32): TensorProto.FLOAT,
+    np.dtype(np.float64): TensorProto.DOUBLE,
+    np.dtype(np.int64): TensorProto.INT64,
+    np.dtype(object): TensorProto.STRING,
+}
+Shape = Sequence[int | str]
+
+
+class GraphBuilder:
+    """Collects nodes in the order of computation; `op` returns the name of a node's output."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+
+    def input(self, name: str, dtype: type | np.dtype, shape: Shape) -> str:
+        """Declare an input of the graph."""
+        self._inputs.append(helper.make_tensor_value_info(name, ELEMENT[np.dtype(dtype)], list(shape)))
+        return name
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        """Store a constant tensor."""
+        tensor = (
+            helper.make_tensor(name, TensorProto.STRING, value.shape, [str(text).encode() for text in value.ravel()])
+            if value.dtype == object
+            else numpy_helper.from_array(value, name)
+        )
+        self._initializers.append(tensor)
+        return name
+
+    def op(self, kind: str, *inputs: str, output: str | None = None, domain: str = "", **attributes: object) -> str:
+        """Append a node with one output and return the output's name, by default one made from the kind."""
+        output = output or f"{kind.lower()}_{len(self._nodes)}"
+        self._nodes.append(
+            helper.make_node(kind, list(inputs), [output], name=f"{self.name}/{output}", domain=domain, **attributes)
+        )
+        return output
+
+    def cast(self, value: str, dtype: type | np.dtype) -> str:
+        """Append a conversion of type."""
+        return self.op("Cast", value, to=ELEMENT[np.dtype(dtype)])
+
+    def output(self, name: str, dtype: type | np.dtype, shape: Shape) -> None:
+        """Declare an output of the graph."""
+        self._outputs.append(helper.make_tensor_value_info(name, ELEMENT[np.dtype(dtype)], list(shape)))
+
+    def model(self) -> onnx.ModelProto:
+        """Return the checked model."""
+        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, self._initializers)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ann")
+        checker.check_model(model, full_check=True)
+        return model

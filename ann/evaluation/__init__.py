@@ -1,0 +1,1 @@
+"""Judge predictions: metrics, intervals, curves, slices."""

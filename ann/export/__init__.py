@@ -1,0 +1,1 @@
+"""From a torch network to one ONNX file that takes raw columns and answers labels."""

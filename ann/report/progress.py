@@ -1,0 +1,48 @@
+"""A progress bar over epochs on a terminal, plain lines elsewhere."""
+
+import sys
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ann.training.fit import EpochRecord
+
+LINE_EVERY = 5
+"""Epochs between two plain lines."""
+
+
+class EpochProgress:
+    """A training callback that shows loss, accuracy and rows per second."""
+
+    def __init__(self, epochs: int, rows: int) -> None:
+        self._rows = rows
+        self._console = Console(file=sys.stderr)
+        columns = (TextColumn("  epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=self._console, transient=True) if self._console.is_terminal else None
+        self._task = self._bar.add_task("", total=epochs) if self._bar else None
+        self._since = perf_counter()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        self._since = perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, record: EpochRecord) -> None:
+        now = perf_counter()
+        rate, self._since = self._rows / (now - self._since), now
+        text = (
+            f"train {record.train_loss:.4f}  valid {record.valid_loss:.4f}  "
+            f"accuracy {record.valid_accuracy:.4f}  {rate:,.0f} rows/s"
+        )
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, advance=1, description=text)
+        elif record.epoch % LINE_EVERY == 0 or record.epoch == 1:
+            self._console.print(f"  epoch {record.epoch:3d}  {text}", highlight=False)

@@ -1,0 +1,94 @@
+"""`ann run`: ask DVC, start Prefect beside the imports, run the project's flow, tell what came out."""
+
+import importlib.util
+import os
+import sys
+from datetime import UTC, datetime
+from time import time
+from types import ModuleType
+
+import psutil
+
+from ann.config import override_params
+from ann.errors import ConfigError
+from ann.pipeline import Outcome, Pipeline, run_lock
+from ann.project import Project
+from ann.report.summary import print_summary
+from ann.server import PrefectServer
+
+SERVER_VARIABLE = "PREFECT_API_URL"
+
+
+def run_project(project: Project, overrides: list[str]) -> None:
+    """Bring the project up to date, and print a summary.
+
+    Raises:
+        AnnError: a stage, the configuration or the data has a mistake that the user can mend.
+        BusyError: the project is being run already.
+    """
+    with run_lock(project):
+        if overrides:
+            override_params(project.params_file, overrides)
+        pipeline = Pipeline(project)
+        outcomes = _bring_up_to_date(pipeline)
+        print_summary(project)
+        _print_times(outcomes)
+
+
+def _bring_up_to_date(pipeline: Pipeline) -> list[Outcome]:
+    stale = pipeline.stale()
+    if stale:
+        return _run_flow(pipeline, stale)
+    if pipeline.recorded():
+        print("nothing to do: every stage is up to date")
+    else:
+        print("every stage is up to date; writing the results into MLflow, which does not hold them")
+        pipeline.adopt()
+    return []
+
+
+def _run_flow(pipeline: Pipeline, stale: list[str]) -> list[Outcome]:
+    """Run the project's own flow with a Prefect server beside it, unless one is set."""
+    os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"  # a stage's error is told once, by the command
+    server = None if os.environ.get(SERVER_VARIABLE) else PrefectServer(pipeline.project)
+    try:
+        pipeline.track_data()
+        names = pipeline.stages()
+        first = min((names.index(name) for name in stale if name in names), default=0)
+        pipeline.preload(names[first:])
+        if server:
+            os.environ[SERVER_VARIABLE] = f"{server.url}"
+        flow = load_flow(pipeline.project)
+        if server:
+            server.wait()
+        outcomes: list[Outcome] = flow.pipeline(str(pipeline.project.root))
+        return outcomes
+    finally:
+        if server:
+            server.stop()
+            os.environ.pop(SERVER_VARIABLE, None)
+
+
+def load_flow(project: Project) -> ModuleType:
+    """Import the project's flows/pipeline.py by its path.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if not project.flow_file.is_file():
+        raise ConfigError(f"{project.flow_file} does not exist: copy it from another project, or run `dvc repro`")
+    spec = importlib.util.spec_from_file_location("ann_project_flow", project.flow_file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _print_times(outcomes: list[Outcome]) -> None:
+    """Print the wall time of this process beside the stages' own."""
+    wall = time() - psutil.Process().create_time()
+    own = sum(outcome.seconds for outcome in outcomes)
+    ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    print(f"\n{ended}  {wall:.1f} s = {own:.1f} s in stages + {wall - own:.1f} s around them (imports, Prefect, DVC)")

@@ -1,0 +1,1 @@
+"""One module a stage: load artifacts, call the library, save artifacts."""

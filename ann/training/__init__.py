@@ -1,0 +1,1 @@
+"""Fit a network: fit -> run_epoch -> train_step, over a TrainState."""

@@ -1,0 +1,51 @@
+"""The trained network as artifacts: built from its parameters, its weights in safetensors."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ann.config.model import ModelParams
+from ann.errors import ConfigError, StageError
+from ann.models import build_network
+from ann.seeding import stream_seed
+
+
+def new_network(model: ModelParams, schema: dict[str, Any], seed: int) -> nn.Module:
+    """Return the network for a schema.json with weights drawn from `seed`; torch's global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "weights"))
+        return build_network(model, **schema["groups"], num_classes=len(schema["classes"]))
+
+
+def load_network(model: ModelParams, schema: dict[str, Any], path: Path) -> nn.Module:
+    """Return the network with the weights in `path`, in evaluation mode.
+
+    Raises:
+        StageError: the file is missing, damaged, or of another network.
+    """
+    network = new_network(model, schema, seed=0)
+    try:
+        network.load_state_dict(load_file(path))
+    except (FileNotFoundError, SafetensorError, RuntimeError) as error:
+        raise StageError(f"{path} cannot be loaded: {str(error).splitlines()[0]}; run the stage that writes it again") from None
+    return network.eval()
+
+
+def save_network(network: nn.Module, path: Path) -> None:
+    """Write the weights."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Return the device that `train.device` names; `auto` is CUDA where there is one.
+
+    Raises:
+        ConfigError: CUDA is asked for where there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("train.device: cuda is not available on this machine; write auto or cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
