@@ -156,7 +156,9 @@ def load_json(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise StageError(f"{path} is not JSON ({error}): remove it and run its stage again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise StageError(f"{path} must hold format {FORMAT}: it was written by another version of ann; run its stage again")
+        raise StageError(
+            f"{path} must hold format {FORMAT}: it was written by another version of ann; run its stage again"
+        )
     return content
 
 

@@ -47,13 +47,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="bring every stage up to date, as a Prefect flow")
-    run.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="write a parameter into params.yaml first, such as -S train.epochs=5")
+    run.add_argument(
+        "-S",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="write a parameter into params.yaml first, such as -S train.epochs=5",
+    )
     run.set_defaults(command=_run)
 
     predict = commands.add_parser("predict", help="score raw rows with an exported file")
     predict.add_argument("file", type=Path, help=".csv, or .parquet where pyarrow is installed")
     predict.add_argument("-o", dest="output", type=Path, required=True, help="where labels and probabilities go")
-    predict.add_argument("--model", type=Path, help="the exported file (default: build/export/model.onnx of the project)")
+    predict.add_argument(
+        "--model", type=Path, help="the exported file (default: build/export/model.onnx of the project)"
+    )
     predict.add_argument("--separator", default=",", help="column separator of .csv files (default: a comma)")
     predict.set_defaults(command=_predict)
 
@@ -62,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("files", nargs="+", type=Path)
     add.set_defaults(command=_data_add)
 
-    suite = commands.add_parser("suite", help="the expectations of the data").add_subparsers(metavar="COMMAND", required=True)
+    suite = commands.add_parser("suite", help="the expectations of the data").add_subparsers(
+        metavar="COMMAND", required=True
+    )
     propose = suite.add_parser("propose", help="profile the data and write a suite for review")
     propose.add_argument("--force", action="store_true", help="replace the suite that is there")
     propose.set_defaults(command=_suite_propose)

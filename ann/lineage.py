@@ -12,7 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 import ann
 from ann.artifacts import file_sha256
@@ -97,10 +98,12 @@ def data_md5(project: Project) -> str:
         return str(document["outs"][0]["md5"])
     except FileNotFoundError:
         raise DataError(
-            f"{project.data_file} does not exist: the data is not tracked; put files into data/ with `ann data add FILE`"
+            f"{project.data_file} does not exist: the data is not tracked; add a file with `ann data add FILE`"
         ) from None
     except (YAMLError, KeyError, IndexError, TypeError):
-        raise DataError(f"{project.data_file} is damaged: restore it with `git checkout {project.data_file.name}`") from None
+        raise DataError(
+            f"{project.data_file} is damaged: restore it with `git checkout {project.data_file.name}`"
+        ) from None
 
 
 def code_sha256(paths: Iterable[str]) -> str:

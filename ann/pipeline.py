@@ -65,7 +65,9 @@ class Pipeline:
         try:
             self.repo = Repo(str(project.root))
         except DvcException:
-            raise ConfigError(f"{project.root} is not a DVC project: run `git init` and `dvc init` there; an unpacked ZIP has no .git") from None
+            raise ConfigError(
+                f"{project.root} is not a DVC project: run `git init` and `dvc init` there; an unpacked ZIP has no .git"
+            ) from None
         if os.path.realpath(self.repo.root_dir) != str(project.root):
             raise ConfigError(f"{project.root} has no .dvc folder of its own: run `dvc init --subdir` there")
 
@@ -137,7 +139,9 @@ class Pipeline:
             [stage] = self.repo.stage.collect(name)
             changed = sorted(path for path, value in _inputs(stage).items() if before.get(path) != value)
             if changed:
-                raise StageError(f"{', '.join(changed)} changed while {name} ran: its outputs are not committed; run again")
+                raise StageError(
+                    f"{', '.join(changed)} changed while {name} ran: its outputs are not committed; run again"
+                )
             self.repo.commit(name, force=True)
         return Outcome(name, "ran", seconds)
 
@@ -203,7 +207,9 @@ def run_lock(project: Project) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         pid = owner.read_text(encoding="utf-8").strip() if owner.exists() else "unknown"
-        raise BusyError(f"{project.root} is being run by process {pid}: wait for it, or stop it with `kill {pid}`") from None
+        raise BusyError(
+            f"{project.root} is being run by process {pid}: wait for it, or stop it with `kill {pid}`"
+        ) from None
     try:
         owner.write_text(str(os.getpid()), encoding="utf-8")
         yield

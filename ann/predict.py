@@ -36,7 +36,7 @@ class Model:
         options.log_severity_level = 3
         try:
             self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the library raises many types; all mean the same here
             raise ConfigError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}") from None
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         if "ann.classes" not in self.metadata:
@@ -47,7 +47,9 @@ class Model:
 
     def run(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return labels (N,) as text and probabilities (N, K) for columns (N,) of the input's own type."""
-        label, probabilities = self.session.run(["label", "probabilities"], {name: columns[name] for name in self.types})
+        label, probabilities = self.session.run(
+            ["label", "probabilities"], {name: columns[name] for name in self.types}
+        )
         return label, probabilities
 
     def columns(self, rows: Sequence[Mapping[str, Any]], first_row: int = 1) -> dict[str, np.ndarray]:
@@ -71,16 +73,24 @@ class Model:
         """
         for name in self.types:
             if name not in present:
-                raise DataError(f"column {name!r} is missing; the model reads {', '.join(self.types)}{did_you_mean(name, list(present))}")
+                raise DataError(
+                    f"column {name!r} is missing{did_you_mean(name, list(present))}; "
+                    f"the model reads {', '.join(self.types)}"
+                )
 
     def _numbers(self, name: str, values: list[Any], first_row: int) -> np.ndarray:
         numbers = np.empty(len(values), dtype=NUMBER_TYPES[self.types[name]])
         for i, value in enumerate(values):
             try:
-                numbers[i] = np.nan if value is None or (isinstance(value, str) and value.strip() in self.missing) else float(value)
+                numbers[i] = (
+                    np.nan
+                    if value is None or (isinstance(value, str) and value.strip() in self.missing)
+                    else float(value)
+                )
             except ValueError:
                 raise DataError(
-                    f"column {name!r} must hold numbers, row {first_row + i} holds {value!r}: mend it, or leave it empty"
+                    f"column {name!r} must hold numbers, row {first_row + i} holds {value!r}: "
+                    f"mend it, or leave it empty"
                 ) from None
         return numbers
 
@@ -115,7 +125,9 @@ def _reader(source: Path) -> Any:
     if not source.is_file():
         raise DataError(f"{source} does not exist")
     if source.suffix not in READERS:
-        raise DataError(f"{source.name}: cannot read {source.suffix or 'a file without suffix'}; known: {', '.join(READERS)}")
+        raise DataError(
+            f"{source.name}: cannot read {source.suffix or 'a file without suffix'}; known: {', '.join(READERS)}"
+        )
     return READERS[source.suffix]
 
 
@@ -172,7 +184,7 @@ class _ParquetWriter:
         self._file, self._schema = file, schema
 
     def write(self, labels: np.ndarray, probabilities: np.ndarray) -> None:
-        import pyarrow as pa  # noqa: PLC0415 - optional
+        import pyarrow as pa
 
         self._file.write_table(pa.table([pa.array(labels), *map(pa.array, probabilities.T)], schema=self._schema))
 
@@ -180,7 +192,7 @@ class _ParquetWriter:
 @contextmanager
 def _write_parquet(path: Path, classes: list[str]) -> Iterator[_Writer]:
     parquet = _pyarrow_parquet()
-    import pyarrow as pa  # noqa: PLC0415 - optional
+    import pyarrow as pa
 
     schema = pa.schema([("label", pa.string()), *((name, pa.float32()) for name in _probability_columns(classes))])
     with parquet.ParquetWriter(path, schema) as file:
@@ -189,7 +201,9 @@ def _write_parquet(path: Path, classes: list[str]) -> Iterator[_Writer]:
 
 def _writer(target: Path) -> Any:
     if target.suffix not in WRITERS:
-        raise ConfigError(f"-o {target}: cannot write {target.suffix or 'a file without suffix'}; known: {', '.join(WRITERS)}")
+        raise ConfigError(
+            f"-o {target}: cannot write {target.suffix or 'a file without suffix'}; known: {', '.join(WRITERS)}"
+        )
     return WRITERS[target.suffix]
 
 
@@ -207,7 +221,7 @@ def _appears_when_complete(target: Path) -> Iterator[Path]:
 
 def _pyarrow_parquet() -> Any:
     try:
-        import pyarrow.parquet as parquet  # noqa: PLC0415 - optional
+        import pyarrow.parquet as parquet
     except ImportError:
         raise AnnError("Parquet needs pyarrow: run `pip install pyarrow`, or use .csv") from None
     return parquet

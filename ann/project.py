@@ -54,6 +54,11 @@ class Project:
     def run_lock(self) -> Path:
         return self.root / ".ann" / "run.lock"
 
+    @property
+    def tracking_uri(self) -> str:
+        """`$MLFLOW_TRACKING_URI`, else the absolute URI of the database under the state root."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.state / 'mlflow.db'}"
+
     def params(self) -> Params:
         """Read params.yaml."""
         return load_params(self.params_file)

@@ -42,12 +42,21 @@ class PrefectServer:
         application = ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
         with self.log.open("w", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", *application, "--log-level", "error", "--timeout-graceful-shutdown", "2"],
+                [
+                    sys.executable,
+                    "-m",
+                    "uvicorn",
+                    *application,
+                    "--log-level",
+                    "error",
+                    "--timeout-graceful-shutdown",
+                    "2",
+                ],
                 env={**os.environ, "PREFECT_UI_ENABLED": "false", "PREFECT_SERVER_EPHEMERAL_ENABLED": "true"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one prctl call
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         started = psutil.Process(self._process.pid).create_time()
         record = {"pid": self._process.pid, "started": started, "parent": os.getpid()}

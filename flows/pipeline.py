@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.states import State
+from prefect.client.schemas import State
 
 from ann.environment import prepare_environment
 from ann.errors import AnnError

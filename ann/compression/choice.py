@@ -39,6 +39,10 @@ class Candidate:
         """Mean latency ratio over the batch sizes: the figure that the objective `latency` minimises."""
         return sum(timing.ratio for timing in self.timings.values()) / len(self.timings)
 
+    def cost(self, objective: str) -> tuple[float, float]:
+        """Return what the objective minimises, and what breaks ties."""
+        return (self.mean_ratio, self.bytes) if objective == "latency" else (self.bytes, self.mean_ratio)
+
 
 def objection(candidate: Candidate, max_drop: float, objective: str) -> str | None:
     """Return why the variant may not be shipped, or None."""
@@ -56,8 +60,7 @@ def objection(candidate: Candidate, max_drop: float, objective: str) -> str | No
 def choose(candidates: Sequence[Candidate], max_drop: float, objective: str) -> Candidate:
     """Return the variant to ship; fp32 must be among the candidates and wins ties."""
     allowed = [candidate for candidate in candidates if objection(candidate, max_drop, objective) is None]
-    cost = {"latency": lambda c: (c.mean_ratio, c.bytes), "bytes": lambda c: (c.bytes, c.mean_ratio)}[objective]
-    return min(allowed, key=lambda candidate: (cost(candidate), candidate.name != FP32))
+    return min(allowed, key=lambda candidate: (*candidate.cost(objective), candidate.name != FP32))
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> set[str]:

@@ -12,8 +12,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -38,7 +40,9 @@ class Timing:
     ratio_high: float
 
 
-def measure(files: list[Path], inputs: dict[str, np.ndarray], batches: tuple[int, ...], rounds: int) -> list[dict[int, Timing]]:
+def measure(
+    files: list[Path], inputs: dict[str, np.ndarray], batches: tuple[int, ...], rounds: int
+) -> list[dict[int, Timing]]:
     """Return, for each file, a timing per batch size; ratios are to the first file.
 
     `inputs` are rows by input name; the first ones are repeated to fill a batch.
@@ -88,21 +92,22 @@ def _timing(ours: list[list[float]], first: list[list[float]]) -> Timing:
     random = np.random.default_rng(0)
     draws = np.median(random.choice(ratios, size=(RESAMPLES, len(ratios))), axis=1)
     low, high = np.quantile(draws, [0.025, 0.975])
-    return Timing(float(np.median(calls)), float(np.quantile(calls, 0.95)), float(np.median(ratios)), float(low), float(high))
+    return Timing(
+        float(np.median(calls)), float(np.quantile(calls, 0.95)), float(np.median(ratios)), float(low), float(high)
+    )
 
 
-def answer(request: dict[str, object]) -> list[list[list[list[float]]]]:
+def answer(request: dict[str, Any]) -> list[list[list[list[float]]]]:
     """Time every file at every batch size; return seconds as [file][batch][round][call]."""
-    sessions = [_session(str(file)) for file in request["files"]]  # type: ignore[attr-defined]
-    feeds = [_feed(request["inputs"], batch) for batch in request["batches"]]  # type: ignore[attr-defined,arg-type]
-    calls = [[(lambda s=s, f=f: s.run(None, f)) for f in feeds] for s in sessions]  # type: ignore[misc]
+    sessions = [_session(file) for file in request["files"]]
+    feeds = [_feed(request["inputs"], batch) for batch in request["batches"]]
+    calls = [[partial(session.run, None, feed) for feed in feeds] for session in sessions]
     seconds: list[list[list[list[float]]]] = [[[] for _ in feeds] for _ in sessions]
-    for row in calls:
-        for call in row:
-            _visit(call)  # warm-up
-    for number in range(int(request["rounds"])):  # type: ignore[call-overload]
-        order = range(len(sessions)) if number % 2 == 0 else reversed(range(len(sessions)))
-        for file in order:
+    for call in (call for row in calls for call in row):
+        _visit(call)  # warm-up
+    for number in range(request["rounds"]):
+        order = range(len(sessions))
+        for file in order if number % 2 == 0 else reversed(order):
             for batch in range(len(feeds)):
                 seconds[file][batch].append(_visit(calls[file][batch]))
     return seconds
@@ -110,7 +115,8 @@ def answer(request: dict[str, object]) -> list[list[list[list[float]]]]:
 
 def _visit(call: Callable[[], object]) -> list[float]:
     """Call for ROUND_S and return the seconds of each call."""
-    times, started = [], perf_counter()
+    times: list[float] = []
+    started = perf_counter()
     while not times or perf_counter() - started < ROUND_S:
         before = perf_counter()
         call()
@@ -127,8 +133,8 @@ def _session(file: str) -> ort.InferenceSession:
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def _feed(inputs: dict[str, dict[str, object]], batch: int) -> dict[str, np.ndarray]:
-    arrays = {name: np.array(given["rows"], dtype=str(given["dtype"])) for name, given in inputs.items()}
+def _feed(inputs: dict[str, Any], batch: int) -> dict[str, np.ndarray]:
+    arrays = {name: np.array(given["rows"], dtype=given["dtype"]) for name, given in inputs.items()}
     return {name: np.resize(values, (batch, *values.shape[1:])) for name, values in arrays.items()}
 
 

@@ -1,5 +1,7 @@
 """Structured pruning: whole hidden units go, so tensors really shrink."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -14,16 +16,14 @@ def prune_mlp(network: MLP, model: MLPParams, ratio: float) -> tuple[MLP, MLPPar
     scale included) and its outgoing weights: how much of the next layer it can move (Li et al. 2017,
     arXiv:1608.08710, extended to both sides).
     """
-    layers = [*(block[0] for block in network.blocks), network.head]
-    kept = [
-        _strongest(block, following, max(1, round(block[0].out_features * (1 - ratio))))
-        for block, following in zip(network.blocks, layers[1:], strict=True)
-    ]
+    blocks = [Block.of(block) for block in network.blocks]
+    following = [*(block.linear for block in blocks[1:]), network.head]
+    kept = [block.strongest(ratio, after) for block, after in zip(blocks, following, strict=True)]
     smaller = model.model_copy(update={"hidden": tuple(len(units) for units in kept)})
-    embedded = sum(embedding.embedding_dim for embedding in network.embeddings)
+    embeddings = [embedding for embedding in network.embeddings if isinstance(embedding, nn.Embedding)]
     pruned = MLP(
-        width=layers[0].in_features - embedded,
-        sizes=[embedding.num_embeddings for embedding in network.embeddings],
+        width=blocks[0].linear.in_features - sum(embedding.embedding_dim for embedding in embeddings),
+        sizes=[embedding.num_embeddings for embedding in embeddings],
         num_classes=network.head.out_features,
         **{**smaller.model_dump(exclude={"family"}), "hidden": list(smaller.hidden)},
     )
@@ -31,12 +31,26 @@ def prune_mlp(network: MLP, model: MLPParams, ratio: float) -> tuple[MLP, MLPPar
     return pruned, smaller
 
 
-def _strongest(block: nn.Sequential, following: nn.Linear, count: int) -> Tensor:
-    """Return the sorted indices of the `count` most important units."""
-    with torch.no_grad():
-        importance = block[0].weight.norm(dim=1) * following.weight.norm(dim=0)
-        if isinstance(block[1], nn.BatchNorm1d):
-            importance = importance * (block[1].weight / (block[1].running_var + block[1].eps).sqrt()).abs()
+@dataclass(frozen=True)
+class Block:
+    """The layers of a hidden block that know its units."""
+
+    linear: nn.Linear
+    norm: nn.BatchNorm1d | None
+
+    @classmethod
+    def of(cls, block: nn.Module) -> "Block":
+        """Find the layers in a hidden block."""
+        [linear] = [layer for layer in block.children() if isinstance(layer, nn.Linear)]
+        return cls(linear, next((layer for layer in block.children() if isinstance(layer, nn.BatchNorm1d)), None))
+
+    @torch.no_grad()
+    def strongest(self, ratio: float, after: nn.Linear) -> Tensor:
+        """Return the sorted indices of the units that stay, by importance for the layer `after`."""
+        importance = self.linear.weight.norm(dim=1) * after.weight.norm(dim=0)
+        if self.norm is not None and self.norm.running_var is not None:
+            importance = importance * (self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt()).abs()
+        count = max(1, round(self.linear.out_features * (1 - ratio)))
         return importance.topk(count).indices.sort().values
 
 

@@ -34,7 +34,7 @@ def quantize(model: onnx.ModelProto, mode: str, calibration: dict[str, np.ndarra
             _QUANTIZERS[mode](source, target, calibration)
             quantized = normalise(onnx.load(target))
             open_session(quantized)
-        except Exception as error:  # noqa: BLE001 - the library raises many types; all mean the same here
+        except Exception as error:
             raise StageError(f"{mode} quantization failed: {error}; remove the recipe from compress.recipes") from error
         finally:
             root.setLevel(level)

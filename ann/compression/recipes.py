@@ -52,7 +52,9 @@ def make_variants(
         prunes = tuple(step for step in recipe.steps if isinstance(step, Prune))
         for count in range(1, len(prunes) + 1):
             if prunes[:count] not in made:
-                smaller, params = _prune(*made[prunes[: count - 1]][:2], prunes[count - 1], train, valid, settings, seed)
+                smaller, params = _prune(
+                    *made[prunes[: count - 1]][:2], prunes[count - 1], train, valid, settings, seed
+                )
                 made[prunes[:count]] = (smaller, params, _export(smaller, valid))
         small, params, graph = made[prunes]
         last = recipe.steps[-1]
@@ -78,13 +80,21 @@ def calibration_rows(train: TensorData, count: int, seed: int) -> dict[str, np.n
         ConfigError: there are fewer training rows than asked for.
     """
     if count > len(train):
-        raise ConfigError(f"compress.recipes: calibration_rows {count} is more than the {len(train)} training rows: lower it")
+        raise ConfigError(
+            f"compress.recipes: calibration_rows {count} is more than the {len(train)} training rows: lower it"
+        )
     rows = np.sort(generator(seed, "calibration").choice(len(train), size=count, replace=False))
     return {name: tensor.cpu().numpy()[rows] for name, tensor in train.inputs.items()}
 
 
 def _prune(
-    network: MLP, model: ModelParams, step: Prune, train: TensorData, valid: TensorData, settings: TrainParams, seed: int
+    network: MLP,
+    model: ModelParams,
+    step: Prune,
+    train: TensorData,
+    valid: TensorData,
+    settings: TrainParams,
+    seed: int,
 ) -> tuple[MLP, ModelParams]:
     smaller, params = prune_mlp(network, model, step.ratio)
     smaller.to(train.target.device)

@@ -19,7 +19,9 @@ from ann.data.batches import GROUPS
 from ann.evaluation.intervals import Interval
 
 
-def timed(entries: list[dict[str, Any]], variants: Path, rows: dict[str, np.ndarray], params: CompressParams) -> list[Candidate]:
+def timed(
+    entries: list[dict[str, Any]], variants: Path, rows: dict[str, np.ndarray], params: CompressParams
+) -> list[Candidate]:
     """Measure the latency of each entry's file (fp32 first) and return the candidates."""
     files = [variants / f"{entry['name']}.onnx" for entry in entries]
     inputs = {name: rows[name] for name in GROUPS if name in rows}
@@ -46,7 +48,9 @@ def measured_table(build: Build, params: CompressParams) -> dict[str, Any]:
     return load_json(build.candidates)
 
 
-def write_table(choice: dict[str, Any], candidates: list[Candidate], params: CompressParams, stamp: str, path: Path) -> None:
+def write_table(
+    choice: dict[str, Any], candidates: list[Candidate], params: CompressParams, stamp: str, path: Path
+) -> None:
     """Write candidates.json and front.csv for a choice that was made."""
     front = pareto_front(candidates)
     rows = [

@@ -31,5 +31,5 @@ class DataParams(Section):
     """Texts that stand for a missing value, besides empty cells."""
     separator: str = ","
     """Column separator of .csv files."""
-    columns: dict[str, Column] = {}
+    columns: dict[str, Column] = Field(default={})
     """Corrections to the inferred roles and types, by column name."""

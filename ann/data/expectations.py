@@ -36,7 +36,11 @@ def propose_suite(table: pd.DataFrame, schema: Schema) -> list[Entry]:
         if name in dropped:
             continue
         numeric = pd.api.types.is_numeric_dtype(table[name].dtype) and not pd.api.types.is_bool_dtype(table[name].dtype)
-        entries += _number_expectations(table[name]) if numeric and name != schema.target else _category_expectations(table[name])
+        entries += (
+            _number_expectations(table[name])
+            if numeric and name != schema.target
+            else _category_expectations(table[name])
+        )
     return entries
 
 
@@ -97,7 +101,10 @@ def _category_expectations(column: pd.Series) -> list[Entry]:
     if isinstance(column.dtype, pd.StringDtype) or column.dtype == object:
         entries.append(_entry("expect_column_values_to_be_of_type", column=name, type_="str"))
     if len(shares) > MAX_LISTED_LEVELS:
-        return [*entries, _entry("expect_column_unique_value_count_to_be_between", "warning", column=name, max_value=2 * len(shares))]
+        return [
+            *entries,
+            _entry("expect_column_unique_value_count_to_be_between", "warning", column=name, max_value=2 * len(shares)),
+        ]
     levels = [value.item() if hasattr(value, "item") else value for value in shares.index]
     entries.append(_entry("expect_column_values_to_be_in_set", column=name, value_set=levels))
     if len(levels) > 1:

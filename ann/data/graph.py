@@ -1,6 +1,7 @@
 """A small builder of ONNX graphs: every node has a name, every value a producer, every initializer its type."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,16 +37,11 @@ class GraphBuilder:
         return name
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """Store a constant tensor."""
-        tensor = (
-            helper.make_tensor(name, TensorProto.STRING, value.shape, [str(text).encode() for text in value.ravel()])
-            if value.dtype == object
-            else numpy_helper.from_array(value, name)
-        )
-        self._initializers.append(tensor)
+        """Store a constant tensor of numbers."""
+        self._initializers.append(numpy_helper.from_array(value, name))
         return name
 
-    def op(self, kind: str, *inputs: str, output: str | None = None, domain: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, output: str | None = None, domain: str = "", **attributes: Any) -> str:
         """Append a node with one output and return the output's name, by default one made from the kind."""
         output = output or f"{kind.lower()}_{len(self._nodes)}"
         self._nodes.append(

@@ -70,7 +70,10 @@ def fit_statistics(train: pd.DataFrame, schema: Schema, prepare: PrepareParams) 
     """
     return Statistics(
         tuple(_fit_number(train[feature.name], feature, prepare.numbers) for feature in schema.numbers),
-        tuple(_fit_category(train[feature.name], feature, prepare.min_count, schema.missing) for feature in schema.categories),
+        tuple(
+            _fit_category(train[feature.name], feature, prepare.min_count, schema.missing)
+            for feature in schema.categories
+        ),
     )
 
 
@@ -80,7 +83,9 @@ def _fit_number(column: pd.Series, feature: Feature, scaling: str) -> NumberStat
     if not len(known):
         raise DataError(f"column {feature.name!r} has no value in the training rows: give it the role `drop`")
     if np.isinf(known).any():
-        raise DataError(f"column {feature.name!r} holds an infinite number: mend the row, or give the column the role `drop`")
+        raise DataError(
+            f"column {feature.name!r} holds an infinite number: mend the row, or give the column the role `drop`"
+        )
     fill = float(np.median(known))
     filled = np.where(np.isnan(values), fill, values)
     shift, scale = (filled.mean(), filled.std()) if scaling == "standard" else (filled.min(), np.ptp(filled))

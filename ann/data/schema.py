@@ -39,10 +39,12 @@ class Schema:
 
     @property
     def numbers(self) -> list[Feature]:
+        """Features of the group `numeric`, in its order."""
         return [feature for feature in self.features if feature.type == "number"]
 
     @property
     def categories(self) -> list[Feature]:
+        """Features of the group `categorical`, in its order."""
         return [feature for feature in self.features if feature.type == "category"]
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +66,9 @@ def infer_schema(table: pd.DataFrame, data: DataParams) -> Schema:
         DataError: the target is missing in a row, has one class or too many; a column is not what data.columns says;
             no feature is left.
     """
-    roles = {str(name): data.columns[str(name)].role if str(name) in data.columns else "feature" for name in table.columns}
+    roles = {
+        str(name): data.columns[str(name)].role if str(name) in data.columns else "feature" for name in table.columns
+    }
     roles.pop(data.target)
     features = tuple(_feature(table[name], name, data) for name, role in roles.items() if role == "feature")
     if not features:
@@ -83,7 +87,8 @@ def infer_schema(table: pd.DataFrame, data: DataParams) -> Schema:
 def graph_inputs(table: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, np.ndarray]:
     """Return one rank-1 array a feature, as the preparation graph takes them.
 
-    Numbers are float32 (float64 where float32 is not exact) with NaN as missing, categories are text with "" as missing.
+    Numbers are float32 (float64 where float32 is not exact) with NaN as missing; categories are text with "" as
+    missing.
     """
     return {feature.name: column_input(table[feature.name], feature) for feature in features}
 
@@ -123,7 +128,10 @@ def _feature(column: pd.Series, name: str, data: DataParams) -> Feature:
     wanted = data.columns[name].type if name in data.columns else "auto"
     numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
     if wanted == "number" and not numeric:
-        raise DataError(f"column {name!r} must hold numbers, but {_first_text(column)}: mend the row, or add the text to data.missing")
+        raise DataError(
+            f"column {name!r} must hold numbers, but {_first_text(column)}: "
+            f"mend the row, or add the text to data.missing"
+        )
     if wanted == "category" or not numeric:
         return Feature(name, "category")
     return Feature(name, "number", double=bool(column.abs().max() > EXACT_FLOAT32))
@@ -139,14 +147,19 @@ def _classes(target: pd.Series, data: DataParams) -> tuple[str, ...]:
     missing = int(target.isna().sum())
     if missing:
         first = int(np.flatnonzero(target.isna())[0])
-        raise DataError(f"target {data.target!r} is missing in {missing} rows, first in row {first}: remove them or fill them in")
+        raise DataError(
+            f"target {data.target!r} is missing in {missing} rows, first in row {first}: remove them or fill them in"
+        )
     if pd.api.types.is_float_dtype(target.dtype) and (target != target.round()).any():
         raise DataError(f"target {data.target!r} holds fractions; only classes can be predicted so far")
     counts = pd.Series(category_text(target)).value_counts()
     if len(counts) < 2:
         raise DataError(f"target {data.target!r} must have at least two classes, got only {counts.index[0]!r}")
     if len(counts) > min(MAX_CLASSES, max(2, len(target) // 2)):
-        raise DataError(f"target {data.target!r} has {len(counts)} different values in {len(target)} rows: it looks like an id, not a class")
+        raise DataError(
+            f"target {data.target!r} has {len(counts)} different values in {len(target)} rows: "
+            f"it looks like an id, not a class"
+        )
     if len(counts) > 2:
         return tuple(sorted(counts.index, key=_natural))
     positive = data.positive if data.positive is not None else str(counts.index[-1])

@@ -56,7 +56,9 @@ def read_file(path: Path, data: DataParams) -> pd.DataFrame:
 
 def _read(path: Path, data: DataParams) -> pd.DataFrame:
     if path.suffix not in SUFFIXES:
-        raise DataError(f"{path.name}: cannot read {path.suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{path.name}: cannot read {path.suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}"
+        )
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
@@ -77,10 +79,14 @@ def _read(path: Path, data: DataParams) -> pd.DataFrame:
 def _require_columns(table: pd.DataFrame, data: DataParams, file: Path) -> None:
     present = [str(name) for name in table.columns]
     if data.target not in present:
-        raise DataError(f"{file.name} has no column {data.target!r}, which data.target names{did_you_mean(data.target, present)}")
+        raise DataError(
+            f"{file.name} has no column {data.target!r}, which data.target names{did_you_mean(data.target, present)}"
+        )
     for name in data.columns:
         if name not in present:
-            raise DataError(f"{file.name} has no column {name!r}, which data.columns names{did_you_mean(name, present)}")
+            raise DataError(
+                f"{file.name} has no column {name!r}, which data.columns names{did_you_mean(name, present)}"
+            )
 
 
 def _mark_missing(table: pd.DataFrame, markers: tuple[str, ...]) -> pd.DataFrame:

@@ -25,7 +25,9 @@ def stratified_split(table: pd.DataFrame, labels: np.ndarray, split: Split, seed
         rows = np.flatnonzero(labels == label)
         for name, chosen in _cut(rows, groups[rows], split, seed, int(label)).items():
             if not len(chosen):
-                raise DataError(f"class number {label} has only {len(rows)} rows: too few to stand in train, valid and test")
+                raise DataError(
+                    f"class number {label} has only {len(rows)} rows: too few to stand in train, valid and test"
+                )
             parts[name].append(chosen)
     return {name: np.sort(np.concatenate(chosen)) for name, chosen in parts.items()}
 

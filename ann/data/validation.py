@@ -1,4 +1,4 @@
-"""Run a reviewed suite against a table with Great Expectations, in memory: no project folder of its own, no docs server."""
+"""Run a reviewed suite against a table with Great Expectations, in memory: it keeps no folder of its own."""
 
 import logging
 import warnings
@@ -55,7 +55,9 @@ def load_suite(path: Path) -> list[Entry]:
     entries: list[Entry] = load_json(path).get("expectations", [])
     for number, entry in enumerate(entries):
         if set(entry) != {"type", "level", "kwargs"} or entry["level"] not in SEVERITY:
-            raise DataError(f"{path} expectation {number} must hold type, kwargs and level (error or warning), got {entry}")
+            raise DataError(
+                f"{path} expectation {number} must hold type, kwargs and level (error or warning), got {entry}"
+            )
     if not entries:
         raise DataError(f"{path} holds no expectation: write a first suite with `ann suite propose`")
     return entries
@@ -66,7 +68,9 @@ def save_suite(path: Path, entries: list[Entry]) -> None:
     save_json(path, {"expectations": entries})
 
 
-def validate_table(table: pd.DataFrame, entries: list[Entry], *, examples: int, sensitive: tuple[str, ...]) -> list[Verdict]:
+def validate_table(
+    table: pd.DataFrame, entries: list[Entry], *, examples: int, sensitive: tuple[str, ...]
+) -> list[Verdict]:
     """Return a verdict for each entry, in order; `examples` bounds the offending rows shown for each.
 
     Raises:
@@ -80,7 +84,9 @@ def validate_table(table: pd.DataFrame, entries: list[Entry], *, examples: int, 
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         asset = context.data_sources.add_pandas("memory").add_dataframe_asset("table")
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
-        result = batch.validate(_suite(entries), result_format={"result_format": "SUMMARY", "partial_unexpected_count": max(1, examples)})
+        result = batch.validate(
+            _suite(entries), result_format={"result_format": "SUMMARY", "partial_unexpected_count": max(1, examples)}
+        )
     # The library answers in its own order; the position that each expectation carries brings the suite's back.
     by_number = {found.expectation_config.meta["number"]: found for found in result.results}
     return [_verdict(entry, by_number[i], table, examples, sensitive) for i, entry in enumerate(entries)]
@@ -155,10 +161,13 @@ def _exception_text(exception: Any) -> str:
     return next((text for value in exception.values() if (text := _exception_text(value))), "")
 
 
-def _rows(result: dict[str, Any], table: pd.DataFrame, examples: int, sensitive: tuple[str, ...]) -> list[dict[str, str]]:
+def _rows(
+    result: dict[str, Any], table: pd.DataFrame, examples: int, sensitive: tuple[str, ...]
+) -> list[dict[str, str]]:
     index = (result.get("partial_unexpected_index_list") or [])[:examples]
     return [
-        {"row": str(row)} | {str(name): MASK if name in sensitive else str(table.at[row, name]) for name in table.columns}
+        {"row": str(row)}
+        | {str(name): MASK if name in sensitive else str(table.at[row, name]) for name in table.columns}
         for row in index
     ]
 

@@ -27,7 +27,7 @@ def precision_recall_points(probabilities: np.ndarray, target: np.ndarray) -> pd
 
 
 def calibration_points(probabilities: np.ndarray, target: np.ndarray) -> pd.DataFrame:
-    """Return columns predicted, observed, rows per bin: of class 1 with two classes, else of the most probable class."""
+    """Return columns predicted, observed, rows per bin: of class 1 with two classes, else of the likeliest class."""
     if probabilities.shape[1] == 2:
         predicted, observed = probabilities[:, 1], target == 1
     else:

@@ -91,7 +91,7 @@ def brier(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) ->
 
 
 def ece(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Expected calibration error of the most probable class, 15 equal-width bins (Guo et al. 2017, arXiv:1706.04599)."""
+    """Expected calibration error of the likeliest class, 15 equal-width bins (Guo et al. 2017, arXiv:1706.04599)."""
     confidence = probabilities.max(axis=1)
     gap = (probabilities.argmax(axis=1) == target) - confidence
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)

@@ -11,7 +11,9 @@ from ann.data.schema import Schema
 from ann.export.network import normalise
 
 
-def join(preprocess: onnx.ModelProto, network: onnx.ModelProto, schema: Schema, tags: dict[str, str]) -> onnx.ModelProto:
+def join(
+    preprocess: onnx.ModelProto, network: onnx.ModelProto, schema: Schema, tags: dict[str, str]
+) -> onnx.ModelProto:
     """Return one model; its inputs are the raw columns by name, its outputs `label` (N,) and `probabilities` (N, K).
 
     `tags` are written into the file's metadata beside the labels and the missing markers.

@@ -107,4 +107,7 @@ def verify_network(model: onnx.ModelProto, network: nn.Module, data: TensorData)
     theirs = softmax(predict_logits(network.cpu(), cpu).numpy())
     difference = float(np.abs(ours - theirs).max())
     if difference > TOLERANCE:
-        raise StageError(f"the exported graph differs from its network by {difference:.2g} in a probability; at most {TOLERANCE:g} is allowed")
+        raise StageError(
+            f"the exported graph differs from its network by {difference:.2g} in a probability; "
+            f"at most {TOLERANCE:g} is allowed"
+        )

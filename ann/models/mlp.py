@@ -48,7 +48,7 @@ class MLP(nn.Module):
         return logits
 
     def _initialise(self, activation: str) -> None:
-        """He et al. 2015 (arXiv:1502.01852) for rectifiers, Glorot & Bengio 2010 else; small embeddings; zero biases."""
+        """He et al. 2015 (arXiv:1502.01852) for rectifiers, else Glorot & Bengio 2010; zero biases."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 if activation == "tanh":

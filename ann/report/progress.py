@@ -20,7 +20,13 @@ class EpochProgress:
     def __init__(self, epochs: int, rows: int) -> None:
         self._rows = rows
         self._console = Console(file=sys.stderr)
-        columns = (TextColumn("  epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("  epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+        )
         self._bar = Progress(*columns, console=self._console, transient=True) if self._console.is_terminal else None
         self._task = self._bar.add_task("", total=epochs) if self._bar else None
         self._since = perf_counter()
@@ -31,11 +37,14 @@ class EpochProgress:
         self._since = perf_counter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar:
             self._bar.stop()
 
     def __call__(self, record: EpochRecord) -> None:
+        """Show an epoch."""
         now = perf_counter()
         rate, self._since = self._rows / (now - self._since), now
         text = (

@@ -12,7 +12,6 @@ from ann.compression.shipped import shipped_latency
 from ann.compression.table import measured_table
 from ann.config import Params
 from ann.project import Project
-from ann.tracking.presence import tracking_uri
 
 MARKS = {"fresh": "unchanged", "restored": "from the cache", "ran": "done"}
 
@@ -25,7 +24,10 @@ def stage_line(stage: str, how: str, seconds: float) -> str:
 
 def print_summary(project: Project) -> None:
     """Print what was validated, how good the shipped file is, what was chosen and registered, and what to do next."""
-    build, console = project.build, Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 110)
+    build, console = (
+        project.build,
+        Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 110),
+    )
     report, decision = load_json(build.validation_report), load_json(build.decision)
     verdicts = report["expectations"]
     warned = sum(not verdict["success"] for verdict in verdicts)
@@ -49,7 +51,7 @@ def print_summary(project: Project) -> None:
 def next_steps(project: Project) -> list[tuple[str, str]]:
     """Return what can be looked at next, and how."""
     return [
-        ("runs and models", f"mlflow ui --backend-store-uri {tracking_uri(project)}"),
+        ("runs and models", f"mlflow ui --backend-store-uri {project.tracking_uri}"),
         ("data docs", _relative(project.build.data_docs)),
         ("pictures", _relative(project.build.folder("evaluate"))),
         ("score a file", f"ann predict FILE.csv -o OUT.csv --model {_relative(project.build.model)}"),
@@ -59,7 +61,9 @@ def next_steps(project: Project) -> list[tuple[str, str]]:
 def metric_rows(project: Project) -> list[dict[str, Any]]:
     """Return the shipped file's test metrics, one row each."""
     metrics = load_json(project.build.model_metrics)["test"]
-    return [{"metric": name} | {bound: round(value, 4) for bound, value in row.items()} for name, row in metrics.items()]
+    return [
+        {"metric": name} | {bound: round(value, 4) for bound, value in row.items()} for name, row in metrics.items()
+    ]
 
 
 def summary_markdown(project: Project) -> str:
@@ -88,7 +92,9 @@ def _variants_table(build: Build, params: Params) -> Table:
     content = measured_table(build, params.compress)
     candidates = content["candidates"]
     batches = list(candidates[0]["latency_ms"])
-    table = Table(title=f"\nVariants on validation rows ({content['metric']})", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"\nVariants on validation rows ({content['metric']})", title_justify="left", box=None, pad_edge=False
+    )
     table.add_column("variant")
     for name in ("quality", "drop up to", "bytes", *(f"ms at batch {batch}" for batch in batches)):
         table.add_column(name, justify="right")

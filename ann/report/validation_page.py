@@ -11,9 +11,11 @@ PAGE = """<!doctype html>
 <title>Data validation</title><style>
 :root {{ color-scheme: light dark; --line: #8884; --good: #15803d; --bad: #dc2626; --warn: #b45309; }}
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }}
-table {{ border-collapse: collapse; width: 100%; }} th, td {{ border-bottom: 1px solid var(--line); padding: .35rem .6rem;
-text-align: left; vertical-align: top; overflow-wrap: anywhere; }} th {{ font-weight: 600; }} td:first-child {{ white-space: nowrap; }}
-.good {{ color: var(--good); }} .error {{ color: var(--bad); font-weight: 600; }} .warning {{ color: var(--warn); font-weight: 600; }}
+table {{ border-collapse: collapse; width: 100%; }}
+th, td {{ border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }}
+td {{ overflow-wrap: anywhere; }} td:first-child {{ white-space: nowrap; }} th {{ font-weight: 600; }}
+.good {{ color: var(--good); }} .error, .warning {{ font-weight: 600; }}
+.error {{ color: var(--bad); }} .warning {{ color: var(--warn); }}
 code {{ font-size: .9em; }} .scroll {{ overflow-x: auto; }} h2 {{ margin-top: 2rem; }}
 </style></head><body><h1>Data validation</h1>
 <p class="{mood}">{headline}</p><p>Data <code>{data_md5}</code>, {rows} rows, {columns} columns.</p>
@@ -51,7 +53,9 @@ def _row(verdict: Verdict) -> str:
     mark = '<td class="good">met</td>' if verdict.success else f'<td class="{verdict.level}">{verdict.level}</td>'
     name = verdict.expectation.removeprefix("expect_").replace("_", " ")
     examples = "".join(
-        "<br><code>" + escape(", ".join(f"{key}={value}" for key, value in row.items())) + "</code>" for row in verdict.rows
+        "<br><code>" + escape(", ".join(f"{key}={value}" for key, value in row.items())) + "</code>"
+        for row in verdict.rows
     )
     column = f"{escape(verdict.column)}: " if verdict.column else ""
-    return f"<tr>{mark}<td>{column}{escape(name)}</td><td>{escape(verdict.expected)}</td><td>{escape(verdict.observed)}{examples}</td></tr>"
+    found = escape(verdict.observed) + examples
+    return f"<tr>{mark}<td>{column}{escape(name)}</td><td>{escape(verdict.expected)}</td><td>{found}</td></tr>"

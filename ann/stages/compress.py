@@ -41,7 +41,9 @@ def run(params: Params, project: Project) -> None:
                 save_network(variant.network, folder / "variants" / f"{variant.name}.safetensors")
             scored.append((variant, softmax(run_network(variant.graph, rows["valid"]))))
         fp32 = scored[0][1]
-        entries = [_entry(variant, scores, fp32, rows["valid"]["target"], metric, params, folder) for variant, scores in scored]
+        entries = [
+            _entry(variant, scores, fp32, rows["valid"]["target"], metric, params, folder) for variant, scores in scored
+        ]
         candidates = timed(entries, folder / "variants", rows["valid"], settings)
         choice = {
             "key": recorded_lineage(build).key,

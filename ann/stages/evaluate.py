@@ -29,7 +29,9 @@ def run(params: Params, project: Project) -> None:
     names = metric_names(len(schema.classes))
     settings = {**params.evaluate.model_dump(), "seed": params.seed}
     parts = {part: load_arrays(project.build.folder("prepare") / part) for part in ("test", "valid")}
-    scored = {part: softmax(predict_logits(network, TensorData.on_device(rows)).numpy()) for part, rows in parts.items()}
+    scored = {
+        part: softmax(predict_logits(network, TensorData.on_device(rows)).numpy()) for part, rows in parts.items()
+    }
     metrics = {
         part: {
             name: interval.to_json()

@@ -55,7 +55,9 @@ def run(params: Params, project: Project) -> None:
         (folder / "fp32.onnx").unlink()
         model = _join_variant(chosen["name"], build, schema, tags, folder / "model.onnx")
         if chosen["name"] != FP32:
-            own = _graph_network(build, chosen["name"]) if chosen["quantized"] else _torch_network(chosen, build, content)
+            own = (
+                _graph_network(build, chosen["name"]) if chosen["quantized"] else _torch_network(chosen, build, content)
+            )
             checks[chosen["name"]] = _check(model, own, test, schema, build)
         report = {name: {kind: parity.to_json() for kind, parity in kinds.items()} for name, kinds in checks.items()}
         save_json(folder / "parity.json", {"shipped": chosen["name"], "tolerance": TOLERANCE, "parity": report})
@@ -86,7 +88,9 @@ def _torch_network(entry: dict[str, Any], build: Build, schema: dict[str, Any]) 
 
     def score(inputs: dict[str, np.ndarray]) -> np.ndarray:
         rows = len(next(iter(inputs.values())))
-        return softmax(predict_logits(network, TensorData.on_device({**inputs, "target": np.zeros(rows, np.int64)})).numpy())
+        return softmax(
+            predict_logits(network, TensorData.on_device({**inputs, "target": np.zeros(rows, np.int64)})).numpy()
+        )
 
     return score
 
@@ -107,8 +111,8 @@ def _check(model: Model, network: Network, test: pd.DataFrame, schema: Schema, b
     for kind, parity in found.items():
         if parity.flips or parity.max_difference > TOLERANCE:
             raise StageError(
-                f"the exported file differs from its network on {kind} rows: {parity.flips} of {parity.rows} labels flip, "
-                f"a probability is off by {parity.max_difference:.2g}; at most 0 and {TOLERANCE:g} are allowed"
+                f"the exported file differs from its network on {kind} rows: {parity.flips} of {parity.rows} "
+                f"labels flip, a probability is off by {parity.max_difference:.2g}; at most 0 and {TOLERANCE:g} are allowed"
             )
     return found
 

@@ -111,7 +111,13 @@ def _compare(store: Store, params: Params, project: Project, model: Model, champ
         with tempfile.TemporaryDirectory() as folder:
             theirs = _score(Model(download_model(store, champion, Path(folder))), test, schema, metric)
     except AnnError as error:
-        return {"rule": rule, "ours": ours, "theirs": None, "passed": False, "why": f"the champion cannot be scored: {error}"}
+        return {
+            "rule": rule,
+            "ours": ours,
+            "theirs": None,
+            "passed": False,
+            "why": f"the champion cannot be scored: {error}",
+        }
     gain = gain_sign(metric) * (ours - theirs)
     return {"rule": rule, "ours": ours, "theirs": theirs, "passed": gain > params.register_.min_gain}
 
@@ -120,7 +126,7 @@ def _score(model: Model, test: pd.DataFrame, schema: Schema, metric: str) -> flo
     model.require_columns(list(test.columns))
     if model.classes != list(schema.classes):
         raise AnnError(f"it answers {', '.join(model.classes)}, the data holds {', '.join(schema.classes)}")
-    columns = model.columns(test[list(model.types)].to_dict("records"))
+    columns = model.columns([{str(k): v for k, v in row.items()} for row in test[list(model.types)].to_dict("records")])
     _, probabilities = model.run(columns)
     return score(metric, probabilities.astype(np.float64), class_ids(test[schema.target], schema.classes))
 

@@ -19,7 +19,9 @@ def model_card(build: Build, params: Params, lineage: Lineage, latency: dict[str
         f"Predicts `{schema['target']}` ({', '.join(schema['classes'])}) from {len(schema['features'])} raw columns. "
         f"Shipped variant: {parity['shipped']}, {size:,} bytes, {times} (raw columns to labels, one thread).",
         "",
-        "| test metric | value | 95 % interval |" if params.evaluate.confidence == 0.95 else "| test metric | value | interval |",
+        "| test metric | value | 95 % interval |"
+        if params.evaluate.confidence == 0.95
+        else "| test metric | value | interval |",
         "|---|---|---|",
         *(f"| {name} | {row['value']:.4f} | {row['low']:.4f} to {row['high']:.4f} |" for name, row in metrics.items()),
         "",

@@ -16,7 +16,11 @@ from mlflow.types import Schema, TensorSpec
 from ann.tracking.runs import log_metrics
 from ann.tracking.store import Store
 
-TYPES = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.DOUBLE: np.float64, onnx.TensorProto.INT64: np.int64}
+TYPES: dict[int, type] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.DOUBLE: np.float64,
+    onnx.TensorProto.INT64: np.int64,
+}
 REQUIREMENTS = ["numpy", "onnxruntime"]
 
 
@@ -88,7 +92,7 @@ def signature_of(model: onnx.ModelProto) -> ModelSignature:
 def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
     kind = value.type.tensor_type
     shape = tuple(dim.dim_value or -1 for dim in kind.shape.dim)
-    return TensorSpec(np.dtype(TYPES.get(kind.elem_type, object)), shape, value.name)
+    return TensorSpec(np.dtype(TYPES.get(int(kind.elem_type), object)), shape, value.name)
 
 
 def _numbers(candidate: dict[str, Any], model_id: str) -> list[Metric]:

@@ -1,6 +1,5 @@
 """Ask whether MLflow holds a run and a version, quickly: without importing MLflow where the store is SQLite."""
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,23 +13,20 @@ QUESTIONS = (
 )
 
 
-def tracking_uri(project: Project) -> str:
-    """Return `$MLFLOW_TRACKING_URI`, else the absolute URI of the database under the state root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project.state / 'mlflow.db'}"
-
-
 def holds(project: Project, *, key: str, name: str, sha256: str) -> bool:
     """Return whether the store has a finished run with this key and a version of the model `name` with this file."""
-    uri = tracking_uri(project)
+    uri = project.tracking_uri
     if uri.startswith("sqlite:///"):
         return _sqlite_holds(Path(uri.removeprefix("sqlite:///")), {"key": key, "name": name, "sha256": sha256})
-    from mlflow import MlflowClient  # noqa: PLC0415 - seconds that the common case saves
+    from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return False
-    runs = client.search_runs([experiment.experiment_id], f"tags.`ann.key` = '{key}' and status = 'FINISHED'", max_results=1)
+    runs = client.search_runs(
+        [experiment.experiment_id], f"tags.`ann.key` = '{key}' and status = 'FINISHED'", max_results=1
+    )
     versions = client.search_model_versions(f"name = '{name}' and tags.`ann.sha256` = '{sha256}'", max_results=1)
     return bool(runs) and bool(versions)
 

@@ -21,7 +21,7 @@ from ann.training.fit import EpochRecord
 
 
 def run_for_build(project: Project, params: Params) -> tuple[Store, str]:
-    """Return the run of the network in `build/train`; one that the store does not hold is adopted from the artifacts."""
+    """Return the run of the network in `build/train`; one that the store does not hold is adopted from the files."""
     store = connect(project, params.register_.name)
     lineage = recorded_lineage(project.build)
     return store, finished_run(store, lineage.key) or _adopt(store, project, params, lineage)
@@ -53,7 +53,9 @@ def log_training(store: Store, run_id: str, project: Project, params: Params) ->
     )
     tags = [InputTag("mlflow.data.context", "training"), InputTag("dvc.md5", lineage.data_md5)]
     store.client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags)])
-    log_metrics(store, run_id, _numbers({name: summary[name] for name in ("best_epoch", "best_valid_loss", "parameters")}))
+    log_metrics(
+        store, run_id, _numbers({name: summary[name] for name in ("best_epoch", "best_valid_loss", "parameters")})
+    )
     _upload_folder(store, run_id, project, "train", ("history.csv", "summary.json", "training.png"))
     _upload_folder(store, run_id, project, "validate", ("report.json", "docs"))
     set_tags(store, run_id, {"ann.stage.train": "finished", "ann.device": summary["device"]})
@@ -131,10 +133,14 @@ def _numbers(values: dict[str, float]) -> list[Metric]:
 
 def _columns(schema: dict[str, Any]) -> list[dict[str, Any]]:
     types = {"number": "double", "category": "string"}
-    return [{"name": feature["name"], "type": types[feature["type"]], "required": False} for feature in schema["features"]]
+    return [
+        {"name": feature["name"], "type": types[feature["type"]], "required": False} for feature in schema["features"]
+    ]
 
 
-def _upload_folder(store: Store, run_id: str, project: Project, stage: str, names: tuple[str, ...] | None = None) -> None:
+def _upload_folder(
+    store: Store, run_id: str, project: Project, stage: str, names: tuple[str, ...] | None = None
+) -> None:
     """Upload files and folders of a stage; what was measured elsewhere may lack a picture."""
     folder = project.build.folder(stage)
     for path in [folder / name for name in names] if names else sorted(folder.iterdir()):

@@ -73,7 +73,10 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> Path:
     path = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}/model.onnx", dst_path=str(folder)))
     recorded = version.tags.get(SHA_TAG)
     if recorded is None or file_sha256(path) != recorded:
-        raise StageError(f"version {version.version} of {version.name} is not the file that was registered: move the alias to another version")
+        raise StageError(
+            f"version {version.version} of {version.name} is not the file that was registered: "
+            f"move the alias to another version"
+        )
     return path
 
 

@@ -32,6 +32,7 @@ class EpochLogger:
         self._waiting: list[Metric] = []
 
     def __call__(self, record: EpochRecord) -> None:
+        """Take an epoch; several go to MLflow together."""
         self._waiting += epoch_metrics(record)
         if record.epoch % EPOCHS_AT_ONCE == 0:
             self.flush()
@@ -68,7 +69,9 @@ def training_run(project: Project, params: Params, lineage: Lineage) -> Iterator
         store.client.set_terminated(run_id, "FINISHED")
 
 
-def create_run(store: Store, project: Project, params: Params, lineage: Lineage, tags: dict[str, str] | None = None) -> str:
+def create_run(
+    store: Store, project: Project, params: Params, lineage: Lineage, tags: dict[str, str] | None = None
+) -> str:
     """Create a run with its parameters and tags, RUNNING, and return its id."""
     run = store.client.create_run(
         store.experiment_id,
@@ -83,7 +86,9 @@ def create_run(store: Store, project: Project, params: Params, lineage: Lineage,
 
 def runs_of(store: Store, key: str) -> list[Run]:
     """Return the runs with a lineage key, newest first."""
-    return list(store.client.search_runs([store.experiment_id], f"tags.`ann.key` = '{key}'", order_by=["start_time DESC"]))
+    return list(
+        store.client.search_runs([store.experiment_id], f"tags.`ann.key` = '{key}'", order_by=["start_time DESC"])
+    )
 
 
 def finished_run(store: Store, key: str) -> str | None:

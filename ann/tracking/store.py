@@ -12,7 +12,6 @@ from mlflow.exceptions import MlflowException
 
 from ann.errors import AnnError
 from ann.project import Project
-from ann.tracking.presence import tracking_uri
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ def connect(project: Project, experiment: str) -> Store:
     Raises:
         AnnError: the tracking server does not answer.
     """
-    uri = tracking_uri(project)
+    uri = project.tracking_uri
     os.environ["MLFLOW_TRACKING_URI"] = uri  # MLflow's own loaders resolve `models:/` through it
     if not uri.startswith("sqlite:"):
         return Store(client := MlflowClient(uri), _experiment(client, experiment, None, uri), uri)
@@ -56,4 +55,6 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None, uri: str
         again = client.get_experiment_by_name(name) if error.error_code == "RESOURCE_ALREADY_EXISTS" else None
         if again is not None:
             return str(again.experiment_id)
-        raise AnnError(f"MLflow at {uri} does not answer: {error.message.splitlines()[0]}; start it, or unset MLFLOW_TRACKING_URI") from None
+        raise AnnError(
+            f"MLflow at {uri} does not answer: {error.message.splitlines()[0]}; start it, or unset MLFLOW_TRACKING_URI"
+        ) from None

@@ -75,7 +75,9 @@ def fit(
         StageError: a loss is not finite.
     """
     if params.batch_size > len(train):
-        raise ConfigError(f"train.batch_size: {params.batch_size} is more than the {len(train)} training rows: lower it")
+        raise ConfigError(
+            f"train.batch_size: {params.batch_size} is more than the {len(train)} training rows: lower it"
+        )
     state = start_state(network, len(train), params, seed)
     best = BestWeights(*_patience(params))
     history: list[EpochRecord] = []
