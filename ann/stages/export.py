@@ -112,7 +112,8 @@ def _check(model: Model, network: Network, test: pd.DataFrame, schema: Schema, b
         if parity.flips or parity.max_difference > TOLERANCE:
             raise StageError(
                 f"the exported file differs from its network on {kind} rows: {parity.flips} of {parity.rows} "
-                f"labels flip, a probability is off by {parity.max_difference:.2g}; at most 0 and {TOLERANCE:g} are allowed"
+                f"labels flip, a probability is off by {parity.max_difference:.2g}; "
+                f"at most 0 and {TOLERANCE:g} are allowed"
             )
     return found
 
