@@ -19,6 +19,8 @@ import numpy as np
 from ann.errors import StageError
 
 FORMAT = 1
+GROUPS = ("numeric", "categorical")
+"""Arrays of `build/prepare/<part>/` that a network reads; the others are target, row numbers and slices."""
 
 
 @dataclass(frozen=True)

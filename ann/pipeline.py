@@ -194,7 +194,7 @@ class Pipeline:
 
 @contextmanager
 def run_lock(project: Project) -> Iterator[None]:
-    """Allow one run in a project at a time.
+    """Allow one run in a project at a time; the process that holds it may enter again.
 
     Raises:
         BusyError: another process is running it.
@@ -202,7 +202,7 @@ def run_lock(project: Project) -> Iterator[None]:
     path = project.run_lock
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     owner = path.with_suffix(".pid")
-    lock = FileLock(path, blocking=False)
+    lock = FileLock(path, blocking=False, is_singleton=True)
     try:
         lock.acquire()
     except Timeout:
@@ -210,11 +210,10 @@ def run_lock(project: Project) -> Iterator[None]:
         raise BusyError(
             f"{project.root} is being run by process {pid}: wait for it, or stop it with `kill {pid}`"
         ) from None
+    owner.write_text(str(os.getpid()), encoding="utf-8")
     try:
-        owner.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
-        owner.unlink(missing_ok=True)
         lock.release()
 
 

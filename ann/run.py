@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from time import time
 from types import ModuleType
@@ -26,47 +27,47 @@ def run_project(project: Project, overrides: list[str]) -> None:
         AnnError: a stage, the configuration or the data has a mistake that the user can mend.
         BusyError: the project is being run already.
     """
-    with run_lock(project):
+    with run_lock(project), ExitStack() as ending:
         if overrides:
             override_params(project.params_file, overrides)
         pipeline = Pipeline(project)
-        outcomes = _bring_up_to_date(pipeline)
+        if stale := pipeline.stale():
+            server = None if os.environ.get(SERVER_VARIABLE) else PrefectServer(project)
+            if server:
+                ending.callback(server.stop)
+            outcomes = _run_flow(pipeline, stale, server)
+        else:
+            outcomes = []
+            _record(pipeline)
         print_summary(project)
-        _print_times(outcomes)
+    _print_times(outcomes)
 
 
-def _bring_up_to_date(pipeline: Pipeline) -> list[Outcome]:
-    stale = pipeline.stale()
-    if stale:
-        return _run_flow(pipeline, stale)
+def _run_flow(pipeline: Pipeline, stale: list[str], server: PrefectServer | None) -> list[Outcome]:
+    """Run the project's own flow, against the server that was started for it or the one that is set."""
+    os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"  # a stage's error is told once, by the command
+    pipeline.track_data()
+    names = pipeline.stages()
+    first = min((names.index(name) for name in stale if name in names), default=0)
+    pipeline.preload(names[first:])
+    if server:
+        os.environ[SERVER_VARIABLE] = server.url
+    flow = load_flow(pipeline.project)
+    if server:
+        server.wait()
+    outcomes: list[Outcome] = flow.run_here(str(pipeline.project.root))
+    if server:
+        server.ask_to_stop()
+    return outcomes
+
+
+def _record(pipeline: Pipeline) -> None:
+    """Nothing is stale: make sure that MLflow knows."""
     if pipeline.recorded():
         print("nothing to do: every stage is up to date")
     else:
         print("every stage is up to date; writing the results into MLflow, which does not hold them")
         pipeline.adopt()
-    return []
-
-
-def _run_flow(pipeline: Pipeline, stale: list[str]) -> list[Outcome]:
-    """Run the project's own flow with a Prefect server beside it, unless one is set."""
-    os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"  # a stage's error is told once, by the command
-    server = None if os.environ.get(SERVER_VARIABLE) else PrefectServer(pipeline.project)
-    try:
-        pipeline.track_data()
-        names = pipeline.stages()
-        first = min((names.index(name) for name in stale if name in names), default=0)
-        pipeline.preload(names[first:])
-        if server:
-            os.environ[SERVER_VARIABLE] = f"{server.url}"
-        flow = load_flow(pipeline.project)
-        if server:
-            server.wait()
-        outcomes: list[Outcome] = flow.pipeline(str(pipeline.project.root))
-        return outcomes
-    finally:
-        if server:
-            server.stop()
-            os.environ.pop(SERVER_VARIABLE, None)
 
 
 def load_flow(project: Project) -> ModuleType:

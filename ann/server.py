@@ -81,9 +81,13 @@ class PrefectServer:
         self.stop()
         raise AnnError(f"the Prefect server did not start; {self.log} says why (`ann` needs the versions of its lock)")
 
+    def ask_to_stop(self) -> None:
+        """Tell the server to end, without waiting for it."""
+        self._process.terminate()
+
     def stop(self) -> None:
         """End the server and wait until it is gone."""
-        self._process.terminate()
+        self.ask_to_stop()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann.artifacts import Build, file_sha256, load_arrays, load_json, save_json
+from ann.artifacts import GROUPS, Build, file_sha256, load_arrays, load_json, save_json
 from ann.compression.choice import Candidate, choose, objection, pareto_front
 from ann.compression.measure import Timing, machine, measure
 from ann.config.compress import CompressParams
-from ann.data.batches import GROUPS
 from ann.evaluation.intervals import Interval
 
 

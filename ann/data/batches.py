@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GROUPS = ("numeric", "categorical")
-"""Column groups that a network reads; the other arrays of a part are the target and the row numbers."""
+from ann.artifacts import GROUPS
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,9 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> Path:
         StageError: the file is not the one that was registered.
     """
     model_id = version.source.split("/")[-1]  # the SQL store answers model_id None
+    location = store.client.get_logged_model(model_id).artifact_location
     mlflow.set_tracking_uri(store.uri)
-    path = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}/model.onnx", dst_path=str(folder)))
+    path = Path(mlflow.artifacts.download_artifacts(f"{location}/model.onnx", dst_path=str(folder)))
     recorded = version.tags.get(SHA_TAG)
     if recorded is None or file_sha256(path) != recorded:
         raise StageError(

@@ -11,10 +11,11 @@ from typing import Any
 from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas import State
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from ann.environment import prepare_environment
 from ann.errors import AnnError
-from ann.pipeline import Outcome, Pipeline
+from ann.pipeline import Outcome, Pipeline, run_lock
 from ann.project import Project
 from ann.report.summary import metric_rows, stage_line, summary_markdown
 
@@ -50,12 +51,19 @@ def pipeline(project: str = ".") -> list[Outcome]:
     """Run every stage of the project in `project`; return how each went."""
     root = Project.at(project)
     prepare_environment(root.state)
-    runner = Pipeline(root)
-    runner.track_data()
-    done = [run_stage.with_options(name=name)(name, str(root.root)) for name in runner.stages()]
+    with run_lock(root):
+        runner = Pipeline(root)
+        runner.track_data()
+        done = [run_stage.with_options(name=name)(name, str(root.root)) for name in runner.stages()]
     create_table_artifact(table=metric_rows(root), key="metrics", description="Test metrics of the shipped file")
     create_markdown_artifact(markdown=summary_markdown(root), key="summary")
     return done
+
+
+def run_here(project: str) -> list[Outcome]:
+    """Run the flow in this process, which tells its end itself: without the heartbeat, whose end takes a second."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        return pipeline(project)
 
 
 if __name__ == "__main__":
