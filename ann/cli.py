@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     propose.add_argument("--force", action="store_true", help="replace the suite that is there")
     propose.set_defaults(command=_suite_propose)
 
+    deploy = commands.add_parser("deploy", help="send infra/prefect.yaml to the Prefect server of PREFECT_API_URL")
+    deploy.set_defaults(command=_deploy)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of params.yaml")
     schema.set_defaults(command=_schema)
     return parser
@@ -121,6 +124,16 @@ def _suite_propose(parsed: argparse.Namespace) -> None:
     entries = propose_suite(table, infer_schema(table, params.data))
     save_suite(path, entries)
     print(f"{len(entries)} expectations of {len(table)} rows written to {path}: review them")
+
+
+def _deploy(parsed: argparse.Namespace) -> None:
+    from ann.deploy import deploy
+
+    project = _project(parsed)
+    deploy(project)
+    schedule = project.params().schedule
+    print(f"deployed: pipeline/nightly at '{schedule.cron}' {schedule.timezone}, work pool ann")
+    print("a worker runs it: prefect worker start --pool ann")
 
 
 def _schema(parsed: argparse.Namespace) -> None:  # noqa: ARG001 - every command takes the arguments

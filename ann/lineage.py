@@ -20,9 +20,9 @@ from ann.artifacts import file_sha256
 from ann.config import Params
 from ann.errors import DataError
 from ann.project import Project
+from ann.template import dvc_yaml
 
 PACKAGE = Path(ann.__file__).parent
-TEMPLATE = PACKAGE / "template"
 VERDICT = "build/validate/verdict.json"
 """The only file of validate that a later stage reads: it says yes, so it orders stages and adds nothing to the key."""
 
@@ -71,7 +71,7 @@ def lineage_of(stage: str, params: Params, project: Project) -> Lineage:
 @cache
 def graph() -> dict[str, Spec]:
     """Return the stages of the packaged dvc.yaml by name."""
-    document = YAML(typ="safe").load((TEMPLATE / "dvc.yaml").read_text(encoding="utf-8"))
+    document = YAML(typ="safe").load(dvc_yaml(""))
     return {name: _spec(name, stage) for name, stage in document["stages"].items()}
 
 

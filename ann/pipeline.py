@@ -10,17 +10,17 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import networkx
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
+from dvc.repo.reproduce import get_active_graph, plan_repro
 from dvc.rwlock import rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
@@ -77,9 +77,9 @@ class Pipeline:
         return lineage_of("train", self.params, self.project).key
 
     def stages(self) -> list[str]:
-        """Return the names of all stages of the project's dvc.yaml, each after those it depends on."""
-        graph = self.repo.index.graph.reverse()
-        order = networkx.lexicographical_topological_sort(graph, key=lambda stage: stage.addressing)
+        """Return the names of all stages of the project's dvc.yaml, in the order in which `dvc repro` takes them."""
+        with self.locked():
+            order = plan_repro(get_active_graph(self.repo.index.graph))
         return [stage.name for stage in order if isinstance(stage, PipelineStage) and stage.path_in_repo == "dvc.yaml"]
 
     def stale(self) -> list[str]:
@@ -182,9 +182,9 @@ class Pipeline:
 
     @contextmanager
     def locked(self) -> Iterator[Repo]:
-        """Hold DVC's lock on the project, with its view of the files read afresh."""
+        """Hold DVC's lock on the project, in its folder (where DVC resolves names), with the files read afresh."""
         try:
-            with lock_repo(self.repo):
+            with chdir(self.project.root), lock_repo(self.repo):
                 yield self.repo
         except LockError as error:
             raise BusyError(f"DVC: {error}") from None

@@ -1,6 +1,10 @@
 """Small real things that many tests share."""
 
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,9 @@ import pytest
 import torch
 
 from ann.environment import prepare_environment
+from ann.pipeline import Pipeline
+from ann.project import Project
+from ann.template import FOLDER, dvc_yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -23,12 +30,12 @@ data:
     town: {role: slice, sensitive: true}
 validate: {}
 prepare: {}
-model: {family: mlp, hidden: [32, 16], dropout: 0.0}
+model: {family: mlp, hidden: [256, 128], dropout: 0.0}
 train: {epochs: 6, batch_size: 64, optimizer: {lr: 0.01}}
 evaluate: {resamples: 100}
 compress:
   max_drop: 0.1
-  rounds: 5
+  rounds: 15
   recipes:
     - {name: int8-static, steps: [{step: quantize, mode: static, calibration_rows: 64}]}
     - {name: pruned, steps: [{step: prune, ratio: 0.5, epochs: 1}]}
@@ -73,3 +80,70 @@ def params_file(tmp_path: Path) -> Path:
     path = tmp_path / "params.yaml"
     path.write_text(PARAMS, encoding="utf-8")
     return path
+
+
+def run(*command: str | Path, cwd: Path, timeout: int = 240, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user would, with the test's interpreter first on PATH."""
+    env = {**os.environ, **environment}
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
+    return subprocess.run([*command], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=timeout)
+
+
+def make_project(root: Path, table: pd.DataFrame | None = None) -> Path:
+    """Write a small project: git and DVC initialised, data tracked, a suite proposed, all committed."""
+    (root / "data").mkdir(parents=True)
+    (shop_table() if table is None else table).to_csv(root / "data" / "shop.csv", index=False)
+    (root / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    (root / "dvc.yaml").write_text(dvc_yaml(None), encoding="utf-8")
+    (root / ".gitignore").write_text(".ann/\nbuild/\n", encoding="utf-8")
+    (root / ".dvcignore").write_text(".ann/\n", encoding="utf-8")
+    shutil.copytree(FOLDER / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    steps = (
+        ["git", "init", "-q", "."],
+        ["git", "config", "user.email", "test@example.org"],
+        ["git", "config", "user.name", "test"],
+        ["dvc", "init", "-q"],
+        ["dvc", "add", "-q", "data"],
+        ["ann", "suite", "propose"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-q", "-m", "Start"],
+    )
+    for step in steps:
+        done = run(*step, cwd=root)
+        assert done.returncode == 0, (step, done.stdout, done.stderr)
+    return root
+
+
+@pytest.fixture(scope="session")
+def project_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that nothing was run in; copy it, never change it."""
+    return make_project(tmp_path_factory.mktemp("template") / "project")
+
+
+@pytest.fixture(scope="session")
+def built_template(project_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after every stage ran in this process; copy it, never change it."""
+    root = tmp_path_factory.mktemp("built") / "project"
+    shutil.copytree(project_template, root, symlinks=True)
+    pipeline = Pipeline(Project.at(root))
+    for name in pipeline.stages():
+        pipeline.run(name)
+    return root
+
+
+@pytest.fixture
+def project(project_template: Path, tmp_path: Path) -> Path:
+    """A project of the test's own that nothing was run in."""
+    return Path(shutil.copytree(project_template, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture
+def built(built_template: Path, tmp_path: Path) -> Path:
+    """A project of the test's own in which every stage ran."""
+    return Path(shutil.copytree(built_template, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command as a user would: `command("ann", "run", cwd=project)`."""
+    return run

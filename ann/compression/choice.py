@@ -3,7 +3,7 @@
 A variant may be shipped only if both hold with confidence, not just on average:
 the upper bound of its drop of the metric against fp32, on the same rows, is at most `max_drop`;
 the upper bound of its latency ratio to fp32 is at most 1 at every batch size (1.05 when bytes are the objective).
-fp32 always may, so it is shipped when nothing else passes.
+fp32 always may, so it is shipped when nothing else passes, or nothing else is clearly better.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ from ann.evaluation.intervals import Interval
 
 FP32 = "fp32"
 LATENCY_BOUND = {"latency": 1.0, "bytes": 1.05}
+TIE = 0.05
+"""Share by which the objective of two variants must differ to count as different."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Candidate:
         """Mean latency ratio over the batch sizes: the figure that the objective `latency` minimises."""
         return sum(timing.ratio for timing in self.timings.values()) / len(self.timings)
 
-    def cost(self, objective: str) -> tuple[float, float]:
-        """Return what the objective minimises, and what breaks ties."""
-        return (self.mean_ratio, self.bytes) if objective == "latency" else (self.bytes, self.mean_ratio)
+    def cost(self, objective: str) -> float:
+        """Return what the objective minimises."""
+        return self.mean_ratio if objective == "latency" else float(self.bytes)
 
 
 def objection(candidate: Candidate, max_drop: float, objective: str) -> str | None:
@@ -58,9 +60,14 @@ def objection(candidate: Candidate, max_drop: float, objective: str) -> str | No
 
 
 def choose(candidates: Sequence[Candidate], max_drop: float, objective: str) -> Candidate:
-    """Return the variant to ship; fp32 must be among the candidates and wins ties."""
+    """Return the variant to ship; fp32 must be among the candidates.
+
+    Costs within TIE of the best are equal: a machine's noise should not decide. Of equals fp32 wins, then fewer bytes.
+    """
     allowed = [candidate for candidate in candidates if objection(candidate, max_drop, objective) is None]
-    return min(allowed, key=lambda candidate: (*candidate.cost(objective), candidate.name != FP32))
+    best = min(candidate.cost(objective) for candidate in allowed)
+    equals = [candidate for candidate in allowed if candidate.cost(objective) <= best * (1 + TIE)]
+    return min(equals, key=lambda candidate: (candidate.name != FP32, candidate.bytes, candidate.name))
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> set[str]:

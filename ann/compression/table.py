@@ -86,5 +86,5 @@ def _timing(timing: Timing) -> dict[str, float]:
 def _why(candidate: Candidate, chosen: str, params: CompressParams) -> str:
     reason = objection(candidate, params.max_drop, params.objective)
     if candidate.name == chosen:
-        return f"best {params.objective} of those that may be shipped"
-    return reason or f"may be shipped, but {chosen} has better {params.objective}"
+        return f"best in {params.objective} of those that may be shipped"
+    return reason or f"may be shipped, but {chosen} is better in {params.objective}, or as good and preferred"

@@ -1,6 +1,7 @@
 """A small builder of ONNX graphs: every node has a name, every value a producer, every initializer its type."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,3 +65,11 @@ class GraphBuilder:
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ann")
         checker.check_model(model, full_check=True)
         return model
+
+
+def save_model(model: onnx.ModelProto, path: Path) -> None:
+    """Write a single file, through a neighbour that takes its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".tmp")
+    beside.write_bytes(model.SerializeToString(deterministic=True))
+    beside.replace(path)

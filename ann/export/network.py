@@ -64,14 +64,6 @@ def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def save_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write a single file, through a neighbour that takes its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    beside.write_bytes(model.SerializeToString(deterministic=True))
-    beside.replace(path)
-
-
 def open_session(model: onnx.ModelProto | Path, threads: int = 0) -> ort.InferenceSession:
     """Return a session on the CPU; `threads` 0 takes ONNX Runtime's own choice."""
     options = ort.SessionOptions()

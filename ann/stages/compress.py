@@ -9,9 +9,10 @@ from ann.compression.recipes import Variant, make_variants
 from ann.compression.table import chosen_name, timed, write_table
 from ann.config import Params
 from ann.data.batches import TensorData
+from ann.data.graph import save_model
 from ann.evaluation.intervals import metric_intervals, paired_gain
 from ann.evaluation.metrics import primary_metric
-from ann.export.network import run_network, save_model, softmax
+from ann.export.network import run_network, softmax
 from ann.models.mlp import MLP
 from ann.project import Project
 from ann.report.pictures import draw_front

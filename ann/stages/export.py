@@ -14,6 +14,7 @@ from ann.compression.shipped import shipped_latency
 from ann.config import Params
 from ann.config.model import MLPParams
 from ann.data.batches import TensorData
+from ann.data.graph import save_model
 from ann.data.preparation import run_preparation
 from ann.data.schema import Schema, category_text, class_ids, graph_inputs
 from ann.data.sources import read_table
@@ -21,7 +22,7 @@ from ann.errors import StageError
 from ann.evaluation.intervals import metric_intervals
 from ann.evaluation.metrics import metric_names
 from ann.export.join import join
-from ann.export.network import TOLERANCE, run_network, save_model, softmax
+from ann.export.network import TOLERANCE, run_network, softmax
 from ann.export.parity import Parity, check_parity
 from ann.lineage import lineage_of
 from ann.predict import Model

@@ -4,11 +4,11 @@ import numpy as np
 
 from ann.artifacts import fresh_folder, save_arrays, save_json
 from ann.config import Params
+from ann.data.graph import save_model
 from ann.data.preparation import fit_statistics, preparation_graph, run_preparation
 from ann.data.schema import category_text, class_ids, infer_schema
 from ann.data.sources import read_table
 from ann.data.splits import stratified_split
-from ann.export.network import save_model
 from ann.project import Project
 from ann.stages.process import stage_process
 

@@ -55,6 +55,8 @@ def pipeline(project: str = ".") -> list[Outcome]:
         runner = Pipeline(root)
         runner.track_data()
         done = [run_stage.with_options(name=name)(name, str(root.root)) for name in runner.stages()]
+        if not runner.recorded():
+            runner.adopt()
     create_table_artifact(table=metric_rows(root), key="metrics", description="Test metrics of the shipped file")
     create_markdown_artifact(markdown=summary_markdown(root), key="summary")
     return done

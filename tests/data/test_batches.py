@@ -1,0 +1,90 @@
+"""Rows on the device: an epoch is a permutation."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ann.data.batches import TensorData, steps_per_epoch
+
+
+def rows(count: int) -> TensorData:
+    """Make rows whose number, category and target all say which row they are."""
+    number = np.arange(count)
+    arrays = {
+        "numeric": np.stack([number, -number], axis=1).astype(np.float32),
+        "categorical": number[:, None],
+        "target": number,
+        "rows": number + 1000,
+    }
+    return TensorData.on_device(arrays)
+
+
+def epoch(data: TensorData, size: int, seed: int = 0) -> list[TensorData]:
+    return list(data.shuffled_batches(size, torch.Generator().manual_seed(seed)))
+
+
+def test_a_network_reads_the_groups_and_not_the_row_numbers():
+    data = rows(4)
+    assert sorted(data.inputs) == ["categorical", "numeric"]
+    assert (data.inputs["numeric"].dtype, data.target.dtype) == (torch.float32, torch.int64)
+    assert len(data) == 4
+
+
+def test_a_group_that_is_absent_stays_absent():
+    data = TensorData.on_device({"categorical": np.zeros((2, 1), np.int64), "target": np.zeros(2, np.int64)})
+    assert list(data.inputs) == ["categorical"]
+
+
+def test_gathered_rows_keep_their_columns_together():
+    part = rows(10).rows(torch.tensor([7, 2]))
+    assert part.inputs["numeric"].tolist() == [[7, -7], [2, -2]]
+    assert part.inputs["categorical"].tolist() == [[7], [2]]
+    assert part.target.tolist() == [7, 2]
+
+
+@given(st.integers(2, 200), st.integers(2, 64), st.integers(0, 1000))
+def test_an_epoch_is_a_permutation_of_whole_rows(count, size, seed):
+    batches = epoch(rows(count), size, seed)
+    order = torch.cat([batch.target for batch in batches])
+    assert torch.equal(order.sort().values, torch.arange(count))
+    for name in ("numeric", "categorical"):
+        assert torch.equal(torch.cat([batch.inputs[name][:, 0] for batch in batches]).long(), order)
+
+
+@given(st.integers(2, 500), st.integers(2, 64))
+def test_an_epoch_has_the_stated_steps_and_no_batch_of_one_row(count, size):
+    lengths = [len(batch) for batch in epoch(rows(count), size)]
+    assert len(lengths) == steps_per_epoch(count, size)
+    assert all(length == size for length in lengths[:-1])
+    assert 2 <= lengths[-1] <= size + 1
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"),
+    [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (3, 8, [3]), (5, 4, [5]), (1, 4, [1])],
+)
+def test_a_last_row_alone_joins_the_batch_before(count, size, lengths):
+    assert [len(batch) for batch in epoch(rows(count), size)] == lengths
+
+
+def test_the_generator_alone_decides_the_order():
+    orders = [torch.cat([batch.target for batch in epoch(rows(50), 8, seed)]) for seed in (1, 1, 2)]
+    torch.manual_seed(5)
+    assert torch.equal(orders[0], orders[1])
+    assert not torch.equal(orders[0], orders[2])
+
+
+def test_consecutive_epochs_of_one_generator_differ():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.cat([b.target for b in rows(50).shuffled_batches(8, generator)]) for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+@given(st.integers(1, 100), st.integers(1, 40))
+def test_batches_in_order_are_the_rows_in_order(count, size):
+    batches = list(rows(count).batches(size))
+    assert torch.equal(torch.cat([batch.target for batch in batches]), torch.arange(count))
+    assert torch.equal(torch.cat([batch.inputs["numeric"] for batch in batches])[:, 1], -torch.arange(count).float())
+    assert max(len(batch) for batch in batches) <= size

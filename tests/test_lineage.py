@@ -1,0 +1,147 @@
+"""The lineage key: what changes it, and what does not."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+import ann
+from ann.config import load_params
+from ann.errors import DataError
+from ann.lineage import Lineage, ancestors, code_sha256, data_md5, graph, lineage_of
+from ann.project import Project
+
+PACKAGE = Path(ann.__file__).parent
+DATA = "outs:\n- md5: {md5}.dir\n  size: 1\n  hash: md5\n  path: data\n"
+
+
+@pytest.fixture
+def project(params_file):
+    project = Project.at(params_file.parent)
+    project.data_file.write_text(DATA.format(md5="a" * 32), encoding="utf-8")
+    return project
+
+
+def key_after(project: Project, stage: str, old: str, replacement: str) -> str:
+    """Return the key of `stage` with one place of params.yaml exchanged."""
+    text = project.params_file.read_text(encoding="utf-8")
+    assert old in text
+    project.params_file.write_text(text.replace(old, replacement, 1), encoding="utf-8")
+    return lineage_of(stage, load_params(project.params_file), project).key
+
+
+def test_equal_inputs_give_equal_keys_of_sixteen_hex_digits(project):
+    first, second = (lineage_of("train", project.params(), project) for _ in range(2))
+    assert first == second
+    assert len(first.key) == 16
+    assert int(first.key, 16) >= 0
+
+
+def test_the_key_is_the_start_of_the_hash_of_data_parameters_and_code(project):
+    lineage = lineage_of("train", project.params(), project)
+    text = f"{lineage.data_md5}/{lineage.params_sha256}/{lineage.code_sha256}"
+    assert lineage.key == sha256(text.encode()).hexdigest()[:16]
+    assert lineage.data_md5 == "a" * 32 + ".dir"
+
+
+def test_other_data_gives_another_key(project):
+    before = lineage_of("train", project.params(), project).key
+    project.data_file.write_text(DATA.format(md5="b" * 32), encoding="utf-8")
+    assert lineage_of("train", project.params(), project).key != before
+
+
+@pytest.mark.parametrize(
+    ("stage", "old", "replacement"),
+    [
+        ("train", "epochs: 6", "epochs: 7"),
+        ("train", "prepare: {}", "prepare: {min_count: 5}"),
+        ("export", "prepare: {}", "prepare: {min_count: 5}"),
+        ("register", "max_drop: 0.1", "max_drop: 0.2"),
+        ("prepare", "seed: 1", "seed: 2"),
+    ],
+)
+def test_a_parameter_of_the_stage_or_of_one_before_it_changes_the_key(project, stage, old, replacement):
+    before = lineage_of(stage, project.params(), project).key
+    assert key_after(project, stage, old, replacement) != before
+
+
+@pytest.mark.parametrize(
+    ("stage", "old", "replacement"),
+    [
+        ("train", "max_drop: 0.1", "max_drop: 0.2"),
+        ("train", "evaluate: {resamples: 100}", "evaluate: {resamples: 200}"),
+        ("prepare", "epochs: 6", "epochs: 7"),
+        ("register", "schedule: {}", "schedule: {timezone: Europe/Berlin}"),
+        ("train", "validate: {}", "validate: {examples: 9}"),
+    ],
+)
+def test_a_parameter_that_the_result_does_not_depend_on_leaves_the_key(project, stage, old, replacement):
+    before = lineage_of(stage, project.params(), project).key
+    assert key_after(project, stage, old, replacement) == before
+
+
+def test_a_default_written_out_leaves_the_key(project):
+    before = lineage_of("train", project.params(), project).key
+    assert key_after(project, "train", "prepare: {}", "prepare: {min_count: 2, numbers: standard}") == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("validate", ["validate"]),
+        ("prepare", ["prepare"]),
+        ("train", ["prepare", "train"]),
+        ("compress", ["compress", "prepare", "train"]),
+        ("export", ["compress", "export", "prepare", "train"]),
+        ("register", ["compress", "evaluate", "export", "prepare", "register", "train"]),
+    ],
+)
+def test_ancestors_are_the_stages_whose_results_are_read(stage, expected):
+    assert ancestors(stage) == expected
+
+
+def test_an_unknown_stage_has_no_ancestors():
+    with pytest.raises(KeyError, match="deploy"):
+        ancestors("deploy")
+
+
+def test_the_graph_holds_the_seven_stages_in_order():
+    assert list(graph()) == ["validate", "prepare", "train", "evaluate", "compress", "export", "register"]
+
+
+def test_no_two_stages_own_one_output():
+    outs = [out for spec in graph().values() for out in spec.outs]
+    assert len(outs) == len(set(outs)) > 7
+
+
+def test_the_code_hash_is_over_names_and_contents():
+    content = sha256((PACKAGE / "errors.py").read_bytes()).hexdigest()
+    assert code_sha256(["ann/errors.py"]) == sha256(f"ann/errors.py:{content}\n".encode()).hexdigest()
+    assert code_sha256(["ann/errors.py"]) != code_sha256(["ann/errors.py", "ann/seeding.py"])
+
+
+def test_a_folder_counts_with_every_source_file_in_it():
+    files = sorted(f"ann/config/{file.name}" for file in (PACKAGE / "config").glob("*.py"))
+    assert len(files) > 5
+    assert code_sha256(["ann/config"]) == code_sha256(files)
+
+
+def test_tags_carry_every_field():
+    tags = Lineage("k", "d", "p", "c").tags()
+    assert tags == {"ann.key": "k", "ann.data_md5": "d", "ann.params_sha256": "p", "ann.code_sha256": "c"}
+
+
+def test_missing_tracking_names_the_command_that_tracks(project):
+    project.data_file.unlink()
+    with pytest.raises(DataError, match=r"data\.dvc does not exist: .* `ann data add FILE`"):
+        data_md5(project)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"outs: []\n", b"outs:\n- path: data\n", b"outs:\n- md5:\n", b"just text", b"outs: [", b"\xff\xfe\x00\x81"],
+)
+def test_a_damaged_file_names_the_command_that_restores_it(project, content):
+    project.data_file.write_bytes(content)
+    with pytest.raises(DataError, match=r"data\.dvc is damaged: restore it with `git checkout data\.dvc`"):
+        data_md5(project)
