@@ -155,7 +155,7 @@ def load_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StageError(f"{path} does not exist: run the stage that writes it, {path.parent.name}") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # torn JSON, or bytes that are no text
         raise StageError(f"{path} is not JSON ({error}): remove it and run its stage again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StageError(

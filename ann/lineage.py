@@ -95,12 +95,15 @@ def data_md5(project: Project) -> str:
     """
     try:
         document = YAML(typ="safe").load(project.data_file.read_text(encoding="utf-8"))
-        return str(document["outs"][0]["md5"])
+        md5 = document["outs"][0]["md5"]
+        if isinstance(md5, str):
+            return md5
+        raise TypeError
     except FileNotFoundError:
         raise DataError(
             f"{project.data_file} does not exist: the data is not tracked; add a file with `ann data add FILE`"
         ) from None
-    except (YAMLError, KeyError, IndexError, TypeError):
+    except (YAMLError, UnicodeDecodeError, KeyError, IndexError, TypeError):
         raise DataError(
             f"{project.data_file} is damaged: restore it with `git checkout {project.data_file.name}`"
         ) from None

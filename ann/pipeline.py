@@ -155,6 +155,7 @@ class Pipeline:
         return [DATA] if self.project.data_file.exists() else []
 
     def _restore(self, stage: Any) -> bool:
+        stage.remove_outs(ignore_remove=False, force=False)  # as `dvc repro` does; what is persistent stays
         try:
             self.repo.stage_cache.restore(stage)
         except RunCacheNotFoundError:

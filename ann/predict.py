@@ -5,6 +5,7 @@ Rows stream through in chunks, so a file of any size is scored in constant memor
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ import onnxruntime as ort
 from ann.errors import AnnError, ConfigError, DataError, did_you_mean
 
 CHUNK_ROWS = 8192
-NUMBER_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+NOT_FINITE = {sign + word for sign in ("", "+", "-") for word in ("nan", "inf", "infinity")}
+NUMBER_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
 class Model:
@@ -79,19 +81,17 @@ class Model:
                 )
 
     def _numbers(self, name: str, values: list[Any], first_row: int) -> np.ndarray:
-        numbers = np.empty(len(values), dtype=NUMBER_TYPES[self.types[name]])
+        dtype = NUMBER_TYPES[self.types[name]]
+        largest = float(np.finfo(dtype).max)
+        numbers = np.empty(len(values), dtype=dtype)
         for i, value in enumerate(values):
-            try:
-                numbers[i] = (
-                    np.nan
-                    if value is None or (isinstance(value, str) and value.strip() in self.missing)
-                    else float(value)
-                )
-            except ValueError:
+            number = _number(value, self.missing)
+            if number is None or abs(number) > largest:
                 raise DataError(
                     f"column {name!r} must hold numbers, row {first_row + i} holds {value!r}: "
                     f"mend it, or leave it empty"
-                ) from None
+                )
+            numbers[i] = number
         return numbers
 
 
@@ -137,6 +137,9 @@ def _read_csv(source: Path, model: Model, separator: str) -> Chunks:
         try:
             if reader.fieldnames is None:
                 raise DataError(f"{source} is empty: it must have a header line and rows")
+            doubled = sorted({name for name in reader.fieldnames if reader.fieldnames.count(name) > 1})
+            if doubled:
+                raise DataError(f"{source}: column names must differ; doubled: {', '.join(doubled)}")
             model.require_columns(reader.fieldnames)
             chunk: list[Mapping[str, Any]] = []
             for number, row in enumerate(reader, start=1):
@@ -231,11 +234,26 @@ def _probability_columns(classes: Iterable[str]) -> list[str]:
     return [f"probability_{label}" for label in classes]
 
 
+def _number(value: Any, missing: frozenset[str]) -> float | None:
+    """Return the number, NaN where it is missing, None where it is none."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text in missing:
+            return math.nan
+        if "_" in text or text.lower() in NOT_FINITE:  # Python reads these, a data file does not mean them
+            return None
+        value = text
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
 def _text(value: Any, missing: frozenset[str]) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return "" if text.strip() in missing else text
+    text = (str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)).strip()
+    return "" if text in missing else text
 
 
 READERS = {".csv": _read_csv, ".parquet": _read_parquet}

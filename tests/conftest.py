@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -139,8 +141,21 @@ def project(project_template: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def built(built_template: Path, tmp_path: Path) -> Path:
-    """A project of the test's own in which every stage ran."""
-    return Path(shutil.copytree(built_template, tmp_path / "project", symlinks=True))
+    """A project of the test's own in which every stage ran; its MLflow points at its own artifacts."""
+    root = Path(shutil.copytree(built_template, tmp_path / "project", symlinks=True))
+    with closing(sqlite3.connect(root / ".ann" / "mlflow.db")) as store, store:
+        for place in ARTIFACT_COLUMNS:
+            name, column = place.split(".")
+            store.execute(f"UPDATE {name} SET {column} = replace({column}, ?, ?)", (str(built_template), str(root)))
+    return root
+
+
+ARTIFACT_COLUMNS = (
+    "experiments.artifact_location",
+    "runs.artifact_uri",
+    "logged_models.artifact_location",
+    "model_versions.storage_location",
+)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import ann
-from ann.config import load_params
+from ann.config import override_params
 from ann.errors import DataError
 from ann.lineage import Lineage, ancestors, code_sha256, data_md5, graph, lineage_of
 from ann.project import Project
@@ -22,12 +22,10 @@ def project(params_file):
     return project
 
 
-def key_after(project: Project, stage: str, old: str, replacement: str) -> str:
-    """Return the key of `stage` with one place of params.yaml exchanged."""
-    text = project.params_file.read_text(encoding="utf-8")
-    assert old in text
-    project.params_file.write_text(text.replace(old, replacement, 1), encoding="utf-8")
-    return lineage_of(stage, load_params(project.params_file), project).key
+def key_after(project: Project, stage: str, override: str) -> str:
+    """Return the key of `stage` with one parameter changed."""
+    override_params(project.params_file, [override])
+    return lineage_of(stage, project.params(), project).key
 
 
 def test_equal_inputs_give_equal_keys_of_sixteen_hex_digits(project):
@@ -51,38 +49,38 @@ def test_other_data_gives_another_key(project):
 
 
 @pytest.mark.parametrize(
-    ("stage", "old", "replacement"),
+    ("stage", "override"),
     [
-        ("train", "epochs: 6", "epochs: 7"),
-        ("train", "prepare: {}", "prepare: {min_count: 5}"),
-        ("export", "prepare: {}", "prepare: {min_count: 5}"),
-        ("register", "max_drop: 0.1", "max_drop: 0.2"),
-        ("prepare", "seed: 1", "seed: 2"),
+        ("train", "train.epochs=7"),
+        ("train", "prepare.min_count=5"),
+        ("export", "prepare.min_count=5"),
+        ("register", "compress.max_drop=0.2"),
+        ("prepare", "seed=2"),
     ],
 )
-def test_a_parameter_of_the_stage_or_of_one_before_it_changes_the_key(project, stage, old, replacement):
+def test_a_parameter_of_the_stage_or_of_one_before_it_changes_the_key(project, stage, override):
     before = lineage_of(stage, project.params(), project).key
-    assert key_after(project, stage, old, replacement) != before
+    assert key_after(project, stage, override) != before
 
 
 @pytest.mark.parametrize(
-    ("stage", "old", "replacement"),
+    ("stage", "override"),
     [
-        ("train", "max_drop: 0.1", "max_drop: 0.2"),
-        ("train", "evaluate: {resamples: 100}", "evaluate: {resamples: 200}"),
-        ("prepare", "epochs: 6", "epochs: 7"),
-        ("register", "schedule: {}", "schedule: {timezone: Europe/Berlin}"),
-        ("train", "validate: {}", "validate: {examples: 9}"),
+        ("train", "compress.max_drop=0.2"),
+        ("train", "evaluate.resamples=200"),
+        ("prepare", "train.epochs=7"),
+        ("register", "schedule.timezone=Europe/Berlin"),
+        ("train", "validate.examples=9"),
     ],
 )
-def test_a_parameter_that_the_result_does_not_depend_on_leaves_the_key(project, stage, old, replacement):
+def test_a_parameter_that_the_result_does_not_depend_on_leaves_the_key(project, stage, override):
     before = lineage_of(stage, project.params(), project).key
-    assert key_after(project, stage, old, replacement) == before
+    assert key_after(project, stage, override) == before
 
 
 def test_a_default_written_out_leaves_the_key(project):
     before = lineage_of("train", project.params(), project).key
-    assert key_after(project, "train", "prepare: {}", "prepare: {min_count: 2, numbers: standard}") == before
+    assert key_after(project, "train", "prepare={min_count: 2, numbers: standard}") == before
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ def measure(
         check=False,
     )
     if process.returncode != 0:
-        raise StageError(f"the latency measurement failed: {process.stderr.strip().splitlines()[-1:]}")
+        raise StageError(
+            f"the latency measurement failed: {(process.stderr.strip() or 'it said nothing').splitlines()[-1]}"
+        )
     seconds = json.loads(process.stdout)  # [file][batch][round] -> calls
     return [
         {batch: _timing(seconds[number][i], seconds[0][i]) for i, batch in enumerate(batches)}

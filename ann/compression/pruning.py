@@ -21,12 +21,13 @@ def prune_mlp(network: MLP, model: MLPParams, ratio: float) -> tuple[MLP, MLPPar
     kept = [block.strongest(ratio, after) for block, after in zip(blocks, following, strict=True)]
     smaller = model.model_copy(update={"hidden": tuple(len(units) for units in kept)})
     embeddings = [embedding for embedding in network.embeddings if isinstance(embedding, nn.Embedding)]
-    pruned = MLP(
-        width=blocks[0].linear.in_features - sum(embedding.embedding_dim for embedding in embeddings),
-        sizes=[embedding.num_embeddings for embedding in embeddings],
-        num_classes=network.head.out_features,
-        **{**smaller.model_dump(exclude={"family"}), "hidden": list(smaller.hidden)},
-    )
+    with torch.random.fork_rng(devices=[]):  # the weights are replaced at once; no stream of numbers may move
+        pruned = MLP(
+            width=blocks[0].linear.in_features - sum(embedding.embedding_dim for embedding in embeddings),
+            sizes=[embedding.num_embeddings for embedding in embeddings],
+            num_classes=network.head.out_features,
+            **{**smaller.model_dump(exclude={"family"}), "hidden": list(smaller.hidden)},
+        )
     pruned.load_state_dict(_kept_weights(network, kept))
     return pruned, smaller
 

@@ -11,6 +11,7 @@ class Prune(Section):
     """Remove whole hidden units, those of the smallest weight norm, then train the smaller network on."""
 
     step: Literal["prune"]
+    """Chooses this step."""
     ratio: float = Field(gt=0, lt=1)
     """Share of the units of each hidden layer that goes."""
     epochs: int = Field(default=5, ge=0)
@@ -23,6 +24,7 @@ class Quantize(Section):
     """Store and multiply weights as int8 in ONNX Runtime; always the last step of a recipe."""
 
     step: Literal["quantize"]
+    """Chooses this step."""
     mode: Literal["static", "dynamic"]
     """`static` calibrates activations on training rows; `dynamic` scales them per batch, so answers depend on it."""
     calibration_rows: int = Field(default=512, ge=16)

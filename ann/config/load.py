@@ -27,6 +27,8 @@ def load_params(path: Path) -> Params:
 
 def parse_params(document: Any, path: Path) -> Params:
     """Check a parsed document; `path` is named in messages."""
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} must be a YAML mapping of sections, got {type(document).__name__}")
     try:
         params = Params.model_validate(document)
     except ValidationError as error:
@@ -47,6 +49,7 @@ def override_params(path: Path, overrides: list[str]) -> None:
     """
     round_trip = YAML()
     round_trip.width = 4096
+    round_trip.indent(mapping=2, sequence=4, offset=2)
     round_trip.preserve_quotes = True
     text = _read(path)
     document = _parse(text, path, round_trip)
@@ -86,8 +89,6 @@ def _parse(text: str, path: Path, yaml: YAML | None = None) -> Any:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         raise ConfigError(f"{path}{line} is not YAML: {getattr(error, 'problem', None) or error}") from None
-    if path.name.startswith("params") and not isinstance(document, dict):
-        raise ConfigError(f"{path} must be a YAML mapping of sections, got {type(document).__name__}")
     return document
 
 
@@ -110,20 +111,42 @@ def _dump(yaml: YAML, document: Any) -> str:
 
 
 def _explain(error: ValidationError, path: Path) -> str:
-    lines = [f"{path}: {_one(detail)}" for detail in error.errors(include_url=False)]
-    return "\n".join(lines)
+    details = error.errors(include_url=False)
+    # A list whose items are wrong is also reported as too short.
+    told = [d for d in details if d["type"] != "too_short" or not any(_within(other, d) for other in details)]
+    return "\n".join(f"{path}: {_one(detail)}" for detail in told)
+
+
+def _within(inner: ErrorDetails, outer: ErrorDetails) -> bool:
+    return inner is not outer and inner["loc"][: len(outer["loc"])] == outer["loc"]
 
 
 def _one(detail: ErrorDetails) -> str:
     location = [str(part) for part in detail["loc"]]
-    name = ".".join(location)
+    name = ".".join(part for part in location if part not in _tags())
     if detail["type"] == "missing":
-        return f"{name} is missing; a section may be empty ({location[0]}: {{}}), but must stand there"
+        if len(location) == 1 and name not in ("ann", "seed"):
+            return f"{name} is missing; a section may be empty ({name}: {{}}), but must stand there"
+        return f"{name} is missing and has no default"
     if detail["type"] == "extra_forbidden":
         return f"{name} is not a parameter{did_you_mean(location[-1], _siblings(location))}"
     message = detail["msg"].removeprefix("Value error, ")
     given = "" if isinstance(detail["input"], dict) or "got " in message else f", got {detail['input']!r}"
     return f"{name}: {message}{given}"
+
+
+def _tags() -> set[str]:
+    """Return the values of all discriminators, which pydantic puts into locations."""
+    schema = Params.model_json_schema(by_alias=True)
+    found, waiting = set(), [schema]
+    while waiting:
+        node: Any = waiting.pop()
+        if isinstance(node, dict):
+            found |= set(node.get("discriminator", {}).get("mapping", {})) if "discriminator" in node else set()
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+    return found
 
 
 def _siblings(location: list[str]) -> list[str]:

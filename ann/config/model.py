@@ -14,6 +14,7 @@ class MLPParams(Section):
     """A multilayer perceptron; category columns enter through embeddings."""
 
     family: Literal["mlp"] = "mlp"
+    """Chooses this architecture."""
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(default=(256, 128), min_length=1)
     """Units of each hidden layer."""
     activation: Activation = "relu"

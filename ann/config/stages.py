@@ -1,6 +1,6 @@
 """The sections of the small stages: `validate`, `prepare`, `evaluate`, `export`, `register`, and `schedule`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
@@ -55,7 +55,7 @@ class EvaluateParams(Section):
 class ExportParams(Section):
     """`export:` the file that is shipped."""
 
-    latency_batches: tuple[int, ...] = Field(default=(1, 256), min_length=1)
+    latency_batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 256), min_length=1)
     """Batch sizes [rows] at which the shipped file is timed."""
 
 

@@ -11,6 +11,7 @@ class AdamW(Section):
     """AdamW: Loshchilov & Hutter, Decoupled Weight Decay Regularization, ICLR 2019."""
 
     name: Literal["adamw"] = "adamw"
+    """Chooses this one."""
     lr: float = Field(default=1e-3, gt=0, le=10)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -23,6 +24,7 @@ class SGD(Section):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"]
+    """Chooses this one."""
     lr: float = Field(default=0.1, gt=0, le=100)
     """Peak learning rate."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -37,6 +39,7 @@ class Cosine(Section):
     """Linear warmup, then half a cosine down to `final` times the peak."""
 
     name: Literal["cosine"] = "cosine"
+    """Chooses this one."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of all steps that the learning rate takes to rise from 0 to its peak."""
     final: float = Field(default=0.0, ge=0, le=1)
@@ -47,6 +50,7 @@ class Constant(Section):
     """Linear warmup, then the peak learning rate to the end."""
 
     name: Literal["constant"]
+    """Chooses this one."""
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of all steps that the learning rate takes to rise from 0 to its peak."""
 

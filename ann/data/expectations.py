@@ -69,7 +69,9 @@ def _presence(column: pd.Series, schema: Schema) -> list[Entry]:
 
 
 def _number_expectations(column: pd.Series) -> list[Entry]:
-    name, dtype = str(column.name), str(column.dtype)
+    name, dtype = str(column.name), str(column.dtype).lower()  # Int64 is told as int64
+    if column.isna().all():
+        return []
     low, high = float(column.min()), float(column.max())
     margin = RANGE_MARGIN * (high - low)
     floor = low if low >= 0 and low - margin < 0 else low - margin  # what was never negative should stay so
@@ -80,7 +82,7 @@ def _number_expectations(column: pd.Series) -> list[Entry]:
     ]
     if column.nunique() > 1:
         moved = QUANTILE_MARGIN * float(column.std())
-        values = [float(value) for value in column.quantile(QUANTILES)]
+        values = [float(value) for value in column.quantile(QUANTILES, interpolation="nearest")]
         entries.append(
             _entry(
                 "expect_column_quantile_values_to_be_between",
@@ -96,6 +98,8 @@ def _number_expectations(column: pd.Series) -> list[Entry]:
 
 def _category_expectations(column: pd.Series) -> list[Entry]:
     name = str(column.name)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return [_entry("expect_column_values_to_be_of_type", column=name, type_=str(column.dtype))]
     shares = column.dropna().value_counts(normalize=True).sort_index()
     entries = []
     if isinstance(column.dtype, pd.StringDtype) or column.dtype == object:

@@ -44,9 +44,11 @@ class GraphBuilder:
 
     def op(self, kind: str, *inputs: str, output: str | None = None, domain: str = "", **attributes: Any) -> str:
         """Append a node with one output and return the output's name, by default one made from the kind."""
-        output = output or f"{kind.lower()}_{len(self._nodes)}"
+        output = output or f"{self.name}/{kind.lower()}_{len(self._nodes)}"
         self._nodes.append(
-            helper.make_node(kind, list(inputs), [output], name=f"{self.name}/{output}", domain=domain, **attributes)
+            helper.make_node(
+                kind, list(inputs), [output], name=f"{self.name}/node_{len(self._nodes)}", domain=domain, **attributes
+            )
         )
         return output
 

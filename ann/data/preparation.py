@@ -18,6 +18,9 @@ from ann.errors import DataError
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 """Ids of a category that training rows never showed, of a missing one, and of the first known level."""
 ROWS_AT_ONCE = 65_536
+PREFIX = "ann:prepare/"
+COLUMN = f"{PREFIX}column"
+"""The shape (N, 1), as Reshape takes it."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,11 @@ def _fit_number(column: pd.Series, feature: Feature, scaling: str) -> NumberStat
         )
     fill = float(np.median(known))
     filled = np.where(np.isnan(values), fill, values)
-    shift, scale = (filled.mean(), filled.std()) if scaling == "standard" else (filled.min(), np.ptp(filled))
-    return NumberStatistics(feature, fill, float(shift), float(scale) or 1.0, flag=len(known) < len(values))
+    if filled.min() == filled.max():  # a deviation of rounding errors would blow up the first other value
+        shift, scale = filled[0], 1.0
+    else:
+        shift, scale = (filled.mean(), filled.std()) if scaling == "standard" else (filled.min(), np.ptp(filled))
+    return NumberStatistics(feature, fill, float(shift), float(scale), flag=len(known) < len(values))
 
 
 def _fit_category(column: pd.Series, feature: Feature, min_count: int, missing: tuple[str, ...]) -> CategoryStatistics:
@@ -99,19 +105,22 @@ def _fit_category(column: pd.Series, feature: Feature, min_count: int, missing: 
 
 
 def preparation_graph(statistics: Statistics, missing: tuple[str, ...]) -> onnx.ModelProto:
-    """Write the graph: one (N,) input a feature -> `numeric` (N, F) float32 and `categorical` (N, C) int64."""
-    builder = GraphBuilder("prepare")
-    builder.constant("column", np.array([-1, 1], dtype=np.int64))
+    """Write the graph: one (N,) input a feature -> `numeric` (N, F) float32 and `categorical` (N, C) int64.
+
+    Its own names begin with PREFIX, since a column may have any other.
+    """
+    builder = GraphBuilder(PREFIX.removesuffix("/"))
+    builder.constant(COLUMN, np.array([-1, 1], dtype=np.int64))
     if statistics.numbers:
         values = [_number_nodes(builder, number, column) for number, column in enumerate(statistics.numbers)]
         flags = [flag for _, flag in values if flag]
-        builder.op("Concat", *[value for value, _ in values], *flags, axis=1, output="numeric")
-        builder.output("numeric", np.float32, ["N", statistics.width])
+        builder.op("Concat", *[value for value, _ in values], *flags, axis=1, output=f"{PREFIX}numeric")
+        builder.output(f"{PREFIX}numeric", np.float32, ["N", statistics.width])
     if statistics.categories:
         markers = sorted({"", *missing})
         ids = [_category_nodes(builder, number, column, markers) for number, column in enumerate(statistics.categories)]
-        builder.op("Concat", *ids, axis=1, output="categorical")
-        builder.output("categorical", np.int64, ["N", len(ids)])
+        builder.op("Concat", *ids, axis=1, output=f"{PREFIX}categorical")
+        builder.output(f"{PREFIX}categorical", np.int64, ["N", len(ids)])
     return builder.model()
 
 
@@ -119,11 +128,11 @@ def _number_nodes(builder: GraphBuilder, number: int, column: NumberStatistics) 
     """Append the nodes of one numeric column; return its (N, 1) value and its (N, 1) flag."""
     dtype = np.float64 if column.feature.double else np.float32
     raw = builder.input(column.feature.name, dtype, ["N"])
-    values = builder.op("Reshape", raw, "column")
+    values = builder.op("Reshape", raw, COLUMN)
     is_missing = builder.op("IsNaN", values)
-    fill = builder.constant(f"fill_{number}", np.array(column.fill, dtype))
-    shift = builder.constant(f"shift_{number}", np.array(column.shift, dtype))
-    scale = builder.constant(f"scale_{number}", np.array(column.scale, dtype))
+    fill = builder.constant(f"{PREFIX}fill_{number}", np.array(column.fill, dtype))
+    shift = builder.constant(f"{PREFIX}shift_{number}", np.array(column.shift, dtype))
+    scale = builder.constant(f"{PREFIX}scale_{number}", np.array(column.scale, dtype))
     filled = builder.op("Where", is_missing, fill, values)
     scaled = builder.op("Div", builder.op("Sub", filled, shift), scale)
     if column.feature.double:
@@ -134,12 +143,12 @@ def _number_nodes(builder: GraphBuilder, number: int, column: NumberStatistics) 
 def _category_nodes(builder: GraphBuilder, number: int, column: CategoryStatistics, markers: list[str]) -> str:
     """Append the nodes of one category column; return its (N, 1) ids."""
     raw = builder.input(column.feature.name, object, ["N"])
-    values = builder.op("Reshape", raw, "column")
+    values = builder.op("Reshape", raw, COLUMN)
     return builder.op(
         "LabelEncoder",
         values,
         domain="ai.onnx.ml",
-        output=f"ids_{number}",
+        output=f"{PREFIX}ids_{number}",
         keys_strings=[*markers, *column.levels],
         values_int64s=[MISSING] * len(markers) + list(range(FIRST_LEVEL, column.size)),
         default_int64=UNKNOWN,
@@ -154,4 +163,4 @@ def run_preparation(graph: onnx.ModelProto, table: pd.DataFrame, schema: Schema)
         session.run(names, graph_inputs(table.iloc[start : start + ROWS_AT_ONCE], schema.features))
         for start in range(0, len(table), ROWS_AT_ONCE)
     ]
-    return {name: np.concatenate([chunk[i] for chunk in chunks]) for i, name in enumerate(names)}
+    return {name.removeprefix(PREFIX): np.concatenate([chunk[i] for chunk in chunks]) for i, name in enumerate(names)}

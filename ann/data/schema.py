@@ -10,6 +10,7 @@ from ann.config.data import DataParams
 from ann.errors import DataError
 
 MAX_CLASSES = 1000
+RESERVED = {"label", "probabilities"}
 EXACT_FLOAT32 = 2**24
 """Beyond this, whole numbers lose digits in float32, so the column enters the graph as double."""
 
@@ -71,6 +72,8 @@ def infer_schema(table: pd.DataFrame, data: DataParams) -> Schema:
     }
     roles.pop(data.target)
     features = tuple(_feature(table[name], name, data) for name, role in roles.items() if role == "feature")
+    for name in RESERVED & {feature.name for feature in features}:
+        raise DataError(f"column {name!r} has the name of an output of the exported file: rename it, or drop it")
     if not features:
         raise DataError("no column is left as a feature: give one the role `feature` in data.columns")
     return Schema(
@@ -104,7 +107,7 @@ def category_text(column: pd.Series) -> np.ndarray:
     """Return values as text, "" where missing; whole numbers are written without a fraction, as in a .csv file."""
     if pd.api.types.is_float_dtype(column.dtype):
         whole = column.dropna()
-        if (whole == whole.round()).all():
+        if ((whole == whole.round()) & (whole.abs() < 2**63)).all():
             column = column.astype("Int64")
     values = column.to_numpy(dtype=object, na_value="")
     return np.array([value if isinstance(value, str) else str(value) for value in values], dtype=object)
@@ -132,6 +135,8 @@ def _feature(column: pd.Series, name: str, data: DataParams) -> Feature:
             f"column {name!r} must hold numbers, but {_first_text(column)}: "
             f"mend the row, or add the text to data.missing"
         )
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        raise DataError(f"column {name!r} holds dates, which cannot be features so far: give it the role `drop`")
     if wanted == "category" or not numeric:
         return Feature(name, "category")
     return Feature(name, "number", double=bool(column.abs().max() > EXACT_FLOAT32))

@@ -1,5 +1,8 @@
 """Read a project's data set: one table out of one or many .csv and .parquet files."""
 
+import csv
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -7,8 +10,6 @@ import pandas as pd
 from ann.config.data import DataParams
 from ann.errors import DataError, did_you_mean
 from ann.project import Project
-
-SUFFIXES = (".csv", ".parquet")
 
 
 def read_table(data: DataParams, project: Project) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def read_table(data: DataParams, project: Project) -> pd.DataFrame:
             raise DataError(f"{file.name} and {files[0].name} must have the same columns; they differ in {different}")
     table = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0].reset_index(drop=True)
     _require_columns(table, data, files[0])
-    return _mark_missing(table, data.missing)
+    return table
 
 
 def source_files(data: DataParams, project: Project) -> list[Path]:
@@ -41,9 +42,9 @@ def source_files(data: DataParams, project: Project) -> list[Path]:
         raise DataError(f"{path} does not exist: add your file with `ann data add FILE`")
     if path.is_file():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+    files = sorted(file for file in path.iterdir() if file.suffix in READERS)
     if not files:
-        raise DataError(f"{path} holds no file that ends in {' or '.join(SUFFIXES)}: add one with `ann data add FILE`")
+        raise DataError(f"{path} holds no file that ends in {' or '.join(READERS)}: add one with `ann data add FILE`")
     return files
 
 
@@ -51,29 +52,78 @@ def read_file(path: Path, data: DataParams) -> pd.DataFrame:
     """Return one file as a table with missing values marked; the columns are checked as in `read_table`."""
     table = _read(path, data)
     _require_columns(table, data, path)
-    return _mark_missing(table, data.missing)
+    return table
 
 
 def _read(path: Path, data: DataParams) -> pd.DataFrame:
-    if path.suffix not in SUFFIXES:
-        raise DataError(
-            f"{path.name}: cannot read {path.suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}"
-        )
+    if path.suffix not in READERS:
+        known = ", ".join(READERS)
+        raise DataError(f"{path.name}: cannot read {path.suffix or 'a file without suffix'}; known: {known}")
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, sep=data.separator, na_values=list(data.missing), keep_default_na=False)
+        table = READERS[path.suffix](path, data)
     except pd.errors.EmptyDataError:
         raise DataError(f"{path.name} is empty: it must have a header line and rows") from None
+    except pd.errors.ParserWarning:
+        raise DataError(f"{path.name}: a row has more cells than the header") from None
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
         raise DataError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
     if table.empty:
         raise DataError(f"{path.name} has no rows")
-    doubled = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
+    return table
+
+
+def _read_csv(path: Path, data: DataParams) -> pd.DataFrame:
+    """Read text, then turn a column into numbers where every cell is one; so a category is what stands in the file."""
+    _require_single_names(path, _header(path, data.separator))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        text = pd.read_csv(path, sep=data.separator, dtype=str, na_filter=False, index_col=False, encoding="utf-8-sig")
+    return pd.DataFrame({name: _typed(_clean(text[name], data), str(name), data) for name in text.columns})
+
+
+def _read_parquet(path: Path, data: DataParams) -> pd.DataFrame:
+    table = pd.read_parquet(path)
+    _require_single_names(path, [str(name) for name in table.columns])
+    return pd.DataFrame({str(name): _clean(_plain(table[name]), data) for name in table.columns})
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file, delimiter=separator), [])
+
+
+def _require_single_names(path: Path, names: list[str]) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise DataError(f"{path.name}: column names must differ; doubled: {', '.join(doubled)}")
-    return table
+
+
+def _clean(column: pd.Series, data: DataParams) -> pd.Series:
+    """Strip texts and mark the missing ones, as `ann.predict` does."""
+    if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object):
+        return column
+    text = column.map(lambda value: value.strip() if isinstance(value, str) else value)
+    return text.mask(text.isin(["", *data.missing]))
+
+
+def _typed(column: pd.Series, name: str, data: DataParams) -> pd.Series:
+    """Return numbers where every known cell is one, unless the column is a category or the target."""
+    if name == data.target or (name in data.columns and data.columns[name].type == "category"):
+        return column
+    try:
+        numbers = pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column
+    return numbers if numbers.isna().sum() == column.isna().sum() else column  # "nan" is a text, not a marker
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """Turn a nullable numeric column into NumPy's numbers, NaN where missing."""
+    if not (isinstance(column.dtype, pd.api.extensions.ExtensionDtype) and pd.api.types.is_numeric_dtype(column.dtype)):
+        return column
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.astype(object)
+    return column.astype(float if column.isna().any() or pd.api.types.is_float_dtype(column.dtype) else "int64")
 
 
 def _require_columns(table: pd.DataFrame, data: DataParams, file: Path) -> None:
@@ -89,10 +139,4 @@ def _require_columns(table: pd.DataFrame, data: DataParams, file: Path) -> None:
             )
 
 
-def _mark_missing(table: pd.DataFrame, markers: tuple[str, ...]) -> pd.DataFrame:
-    """Replace each marker text by a missing value, in text columns."""
-    for name in table.columns:
-        column = table[name]
-        if not pd.api.types.is_numeric_dtype(column.dtype) and column.isin(markers).any():
-            table[name] = column.mask(column.isin(markers))
-    return table
+READERS: dict[str, Callable[[Path, DataParams], pd.DataFrame]] = {".csv": _read_csv, ".parquet": _read_parquet}

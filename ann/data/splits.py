@@ -38,10 +38,13 @@ def row_groups(table: pd.DataFrame) -> np.ndarray:
 
 
 def _cut(rows: np.ndarray, groups: np.ndarray, split: Split, seed: int, label: int) -> dict[str, np.ndarray]:
-    """Deal whole groups of one class: test first, then valid, the rest is for training."""
+    """Deal whole groups of one class in random order: to test while they fit, then to valid, the rest to train."""
     ids, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = generator(seed, f"split/{label}").permutation(len(ids))
-    filled = np.cumsum(sizes[order]) / len(rows)
-    part_of_group = np.empty(len(ids), dtype=np.int64)
-    part_of_group[order] = np.select([filled <= split.test, filled <= split.test + split.valid], [2, 1], default=0)
+    room = {"test": max(1, round(split.test * len(rows))), "valid": max(1, round(split.valid * len(rows)))}
+    part_of_group = np.zeros(len(ids), dtype=np.int64)  # train
+    for group in generator(seed, f"split/{label}").permutation(len(ids)):
+        name = next((name for name in room if sizes[group] <= room[name]), None)
+        if name:
+            room[name] -= int(sizes[group])
+            part_of_group[group] = NAMES.index(name)
     return {name: rows[part_of_group[inverse] == number] for number, name in enumerate(NAMES)}

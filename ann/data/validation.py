@@ -131,7 +131,7 @@ def _verdict(entry: Entry, found: Any, table: pd.DataFrame, examples: int, sensi
         level=entry["level"],
         success=bool(found.success) and present,
         expected=MASK if masked else _expected(entry["kwargs"]),
-        observed=_observed(result, found.exception_info, masked) if present else "no such column",
+        observed=_observed(result, found.exception_info, column, masked) if present else "no such column",
         rows=[] if found.success or not present else _rows(result, table, examples, sensitive),
     )
 
@@ -141,11 +141,12 @@ def _expected(kwargs: dict[str, Any]) -> str:
     return ", ".join(parts) or "yes"
 
 
-def _observed(result: dict[str, Any], exception: Any, masked: bool) -> str:
+def _observed(result: dict[str, Any], exception: Any, column: str, masked: bool) -> str:
+    """Return what was found; values of several columns at once are left to the rows, which are masked one by one."""
     if "unexpected_count" in result:
         text = f"{result['unexpected_count']} of {result.get('element_count')} rows"
         values = list(dict.fromkeys(map(str, result.get("partial_unexpected_list") or [])))
-        shown = f" ({_short(', '.join(values[:5]))})" if values and not masked else ""
+        shown = f" ({_short(', '.join(values[:5]))})" if values and column and not masked else ""
         return text + shown if result["unexpected_count"] else "as expected"
     if result.get("observed_value") is not None:
         return MASK if masked else _short(result["observed_value"])

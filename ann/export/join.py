@@ -7,8 +7,12 @@ import onnx
 from onnx import compose, helper
 
 from ann.data.graph import GraphBuilder
+from ann.data.preparation import PREFIX
 from ann.data.schema import Schema
 from ann.export.network import normalise
+
+NETWORK, ANSWER = "ann:network/", "ann:answer/"
+"""Prefixes of the names inside, which no column is likely to have."""
 
 
 def join(
@@ -18,18 +22,16 @@ def join(
 
     `tags` are written into the file's metadata beside the labels and the missing markers.
     """
-    groups = [output.name for output in preprocess.graph.output]
-    front = compose.add_prefix(preprocess, "prepare/", rename_inputs=False)
-    middle = compose.add_prefix(network, "network/")
-    back = compose.add_prefix(answer_graph(schema.classes), "answer/", rename_outputs=False)
-    used = [put.name.removeprefix("network/") for put in middle.graph.input]
+    middle = compose.add_prefix(network, NETWORK)
+    groups = [put.name for put in network.graph.input]
     joined = compose.merge_models(
-        front,
+        preprocess,
         middle,
-        io_map=[(f"prepare/{group}", f"network/{group}") for group in groups if group in used],
-        outputs=["network/logits"],
+        io_map=[(f"{PREFIX}{group}", f"{NETWORK}{group}") for group in groups],
+        outputs=[f"{NETWORK}logits"],
     )
-    joined = compose.merge_models(joined, back, io_map=[("network/logits", "answer/logits")])
+    back = compose.add_prefix(answer_graph(schema.classes), ANSWER, rename_outputs=False)
+    joined = compose.merge_models(joined, back, io_map=[(f"{NETWORK}logits", f"{ANSWER}logits")])
     joined = normalise(joined)
     joined.graph.name = "ann"
     labels = {"ann.classes": json.dumps(schema.classes), "ann.missing": json.dumps(schema.missing)}

@@ -20,8 +20,8 @@ def draw_confusion(counts: np.ndarray, classes: tuple[str, ...], path: Path) -> 
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     if len(classes) <= MAX_LABELLED_CLASSES:
-        axes.set_xticks(range(len(classes)), classes)
-        axes.set_yticks(range(len(classes)), classes)
+        axes.set_xticks(range(len(classes)), classes, parse_math=False)
+        axes.set_yticks(range(len(classes)), classes, parse_math=False)
         for (row, column), count in np.ndenumerate(counts):
             dark = count > 0.5 * max(1, counts[row].sum())
             axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black", fontsize=9)
@@ -70,11 +70,17 @@ def draw_front(candidates: list[dict[str, Any]], batch: int, path: Path) -> None
     largest = max(candidate["bytes"] for candidate in candidates)
     for candidate in candidates:
         x, quality = candidate["latency_ms"][str(batch)]["p50"], candidate["quality"]
-        error = [[quality["value"] - quality["low"]], [quality["high"] - quality["value"]]]
         colour = ORANGE if candidate["chosen"] else BLUE if candidate["front"] else GREY
-        axes.errorbar(x, quality["value"], yerr=error, color=colour, linewidth=1, capsize=3, zorder=2)
+        axes.vlines(x, quality["low"], quality["high"], color=colour, linewidth=1, zorder=2)
         axes.scatter(x, quality["value"], s=40 + 200 * candidate["bytes"] / largest, color=colour, zorder=3)
-        axes.annotate(candidate["name"], (x, quality["value"]), xytext=(8, 8), textcoords="offset points", fontsize=9)
+        axes.annotate(
+            candidate["name"],
+            (x, quality["value"]),
+            xytext=(8, 8),
+            textcoords="offset points",
+            fontsize=9,
+            parse_math=False,
+        )
     axes.margins(0.15)
     _save(figure, path)
 
@@ -90,10 +96,14 @@ def _figure(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.2)) 
 
 
 def _lines_by_class(axes: Axes, points: pd.DataFrame, x: str, y: str, classes: tuple[str, ...]) -> None:
+    lines, labels = [], []
     for k, rows in points.groupby("class"):
-        axes.plot(rows[x], rows[y], linewidth=1.5, label=classes[int(str(k))])
-    if points["class"].nunique() <= MAX_LABELLED_CLASSES:
-        axes.legend(frameon=False, fontsize=8)
+        lines += axes.plot(rows[x], rows[y], linewidth=1.5)
+        labels.append(classes[int(str(k))])
+    if len(labels) <= MAX_LABELLED_CLASSES:
+        legend = axes.legend(lines, labels, frameon=False, fontsize=8)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a label such as $50K is no formula
 
 
 def _save(figure: Figure, path: Path) -> None:

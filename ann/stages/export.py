@@ -110,7 +110,7 @@ def _check(model: Model, network: Network, test: pd.DataFrame, schema: Schema, b
     preprocess = onnx.load(build.preprocess)
     found = check_parity(model, lambda rows: network(run_preparation(preprocess, rows, schema)), test, schema)
     for kind, parity in found.items():
-        if parity.flips or parity.max_difference > TOLERANCE:
+        if parity.flips or not parity.max_difference <= TOLERANCE:  # a NaN is no agreement
             raise StageError(
                 f"the exported file differs from its network on {kind} rows: {parity.flips} of {parity.rows} "
                 f"labels flip, a probability is off by {parity.max_difference:.2g}; "

@@ -31,9 +31,9 @@ def load_network(model: ModelParams, schema: dict[str, Any], path: Path) -> nn.M
     try:
         network.load_state_dict(load_file(path))
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:
-        raise StageError(
-            f"{path} cannot be loaded: {str(error).splitlines()[0]}; run the stage that writes it again"
-        ) from None
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[1 if isinstance(error, RuntimeError) and len(lines) > 1 else 0]  # torch names the tensor there
+        raise StageError(f"{path} cannot be loaded: {reason}; run the stage that writes it again") from None
     return network.eval()
 
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ann.compression.choice import Candidate, choose, objection, pareto_front
@@ -80,9 +80,17 @@ def test_a_tie_goes_to_fp32(objective: str) -> None:
     assert choose([FP32, twin], 0.01, objective).name == "fp32"
 
 
-def test_equal_latency_is_decided_by_bytes_and_equal_bytes_by_latency() -> None:
-    assert chosen(candidate("small", size=999)) == "small"
-    assert chosen(candidate("fast", ratio=0.9), objective="bytes") == "fast"
+def test_fp32_wins_unless_another_is_better_by_five_percent() -> None:
+    assert chosen(candidate("barely", ratio=0.96)) == "fp32"
+    assert chosen(candidate("clearly", ratio=0.95)) == "clearly"
+    assert chosen(candidate("barely", size=960), objective="bytes") == "fp32"
+    assert chosen(candidate("clearly", size=950), objective="bytes") == "clearly"
+
+
+def test_of_about_equally_fast_variants_the_smaller_wins_in_any_order() -> None:
+    fast, small = candidate("fast", ratio=0.50, size=20), candidate("small", ratio=0.52, size=10)
+    assert chosen(fast, small) == chosen(small, fast) == "small"
+    assert chosen(fast, candidate("slower", ratio=0.53, size=10)) == "fast"
 
 
 def test_fp32_may_always_be_shipped() -> None:
@@ -99,6 +107,7 @@ def test_what_is_not_a_number_does_not_pass() -> None:
 figures = st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3))
 
 
+@settings(deadline=None)
 @given(st.lists(figures, min_size=1, max_size=8))
 def test_the_front_is_what_no_other_dominates(drawn: list[tuple[int, int, int]]) -> None:
     """Dominated: another is nowhere worse and somewhere better."""

@@ -9,6 +9,37 @@ import ann
 from ann.config import load_params, override_params
 from ann.errors import ConfigError
 
+PARAMS = """\
+ann: 0.1.0
+seed: 1
+data:
+  target: bought
+  positive: "yes"
+  missing: ["?"]
+  columns:
+    town: {role: slice, sensitive: true}
+validate: {}
+prepare: {}
+model: {family: mlp, hidden: [32, 16], dropout: 0.0}
+train: {epochs: 6, batch_size: 64, optimizer: {lr: 0.01}}
+evaluate: {resamples: 100}
+compress:
+  max_drop: 0.1
+  recipes:
+    - {name: int8-static, steps: [{step: quantize, mode: static}]}
+    - {name: pruned, steps: [{step: prune, ratio: 0.5, epochs: 1}]}
+export: {}
+register: {name: shop}
+schedule: {}
+"""
+
+
+@pytest.fixture
+def params_file(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.replace("0.1.0", ann.__version__), encoding="utf-8")
+    return path
+
 
 def edit(path: Path, old: str, replacement: str) -> Path:
     """Exchange one place of the file, which must exist."""
@@ -27,7 +58,8 @@ def refusal(path: Path) -> str:
 
 def test_a_valid_file_gives_its_values_and_the_documented_defaults(params_file):
     params = load_params(params_file)
-    assert (params.ann, params.seed, params.data.target, params.data.missing) == ("0.1.0", 1, "bought", ("?",))
+    assert (params.ann, params.seed) == (ann.__version__, 1)
+    assert (params.data.target, params.data.missing) == ("bought", ("?",))
     assert (params.train.epochs, params.train.optimizer.lr, params.model.hidden) == (6, 0.01, (32, 16))
     assert (params.train.optimizer.name, params.train.clip_norm, params.prepare.split.test) == ("adamw", 1.0, 0.2)
     assert params.data.columns["town"].sensitive is True
@@ -113,7 +145,7 @@ def test_every_mistake_is_told_at_once(params_file):
     assert len(refusal(params_file).splitlines()) == 2
 
 
-@pytest.mark.parametrize(("old", "line"), [("seed: 1", 2), ("export: {}", 20)])
+@pytest.mark.parametrize(("old", "line"), [("seed: 1", 2), ("export: {}", 19)])
 def test_what_is_not_yaml_is_told_with_its_line(params_file, old, line):
     message = refusal(edit(params_file, old, f"\t{old}"))
     assert f"{params_file} line {line} is not YAML" in message
@@ -154,7 +186,7 @@ def test_a_missing_value_is_not_told_to_be_an_empty_section(params_file, removed
 
 
 def test_a_project_of_another_version_is_told_both_ways_out(params_file):
-    message = refusal(edit(params_file, "ann: 0.1.0", "ann: 0.0.9"))
+    message = refusal(edit(params_file, f"ann: {ann.__version__}", "ann: 0.0.9"))
     assert f"0.0.9 is the version that this project is written for, but {ann.__version__} is installed" in message
     assert f"install that version, or set ann: {ann.__version__}" in message
 

@@ -140,3 +140,16 @@ def test_labels_become_the_numbers_of_their_classes():
 def test_an_unknown_label_is_told_with_its_row(label):
     with pytest.raises(DataError, match="target 't' must be one of no, yes; row 1 holds"):
         class_ids(pd.Series(["yes", label], name="t"), ("no", "yes"))
+
+
+@pytest.mark.parametrize("name", ["label", "probabilities"])
+def test_a_feature_named_as_an_output_is_refused_with_the_way_out(name):
+    table = pd.DataFrame({name: [1, 2, 3, 4], "target": ["a", "b", "a", "b"]})
+    with pytest.raises(DataError, match=f"column '{name}' has the name of an output .* rename it, or drop it"):
+        infer_schema(table, DataParams(target="target"))
+
+
+def test_dates_are_refused_with_the_way_out():
+    table = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=4), "target": ["a", "b", "a", "b"]})
+    with pytest.raises(DataError, match=r"column 'day' holds dates.*role `drop`"):
+        infer_schema(table, DataParams(target="target"))

@@ -79,8 +79,8 @@ def test_a_row_with_many_copies_neither_bends_the_shares_nor_stops_the_split():
 
 
 def test_a_class_of_few_rows_is_refused_with_their_number():
-    table = pd.DataFrame({"x": range(103), "label": [0] * 100 + [1] * 3})
-    with pytest.raises(DataError, match="class number 1 has only 3 rows: too few to stand in train, valid and test"):
+    table = pd.DataFrame({"x": range(102), "label": [0] * 100 + [1] * 2})
+    with pytest.raises(DataError, match="class number 1 has only 2 rows: too few to stand in train, valid and test"):
         split(table, Split(), 1)
 
 

@@ -53,7 +53,9 @@ def test_after_dvc_repro_ann_run_finds_nothing_to_do_and_the_lock_is_that_of_the
 
 
 def test_a_change_of_compress_runs_compress_export_and_register_alone(built: Path, command) -> None:
-    done = command("ann", "run", "-S", "compress.recipes=[{name: dyn, steps: [{step: quantize, mode: dynamic}]}]", cwd=built)
+    done = command(
+        "ann", "run", "-S", "compress.recipes=[{name: dyn, steps: [{step: quantize, mode: dynamic}]}]", cwd=built
+    )
     assert done.returncode == 0, done.stderr
     assert set(stages_that_ran(done.stdout)) <= {"compress", "export", "register"}
     assert "compress" in stages_that_ran(done.stdout)
@@ -65,7 +67,9 @@ def test_a_new_data_file_runs_everything_and_changes_the_data_version_in_mlflow(
 ) -> None:
     [before] = runs(built)
     more = tmp_path / "more.csv"
-    table.sample(200, random_state=1).assign(age=lambda rows: (rows["age"] + 1).clip(upper=79)).to_csv(more, index=False)
+    table.sample(200, random_state=1).assign(age=lambda rows: (rows["age"] + 1).clip(upper=79)).to_csv(
+        more, index=False
+    )
     added = command("ann", "data", "add", more, cwd=built)
     assert added.returncode == 0, added.stderr
     done = command("ann", "run", cwd=built)

@@ -69,9 +69,9 @@ def test_calibration_points_equal_plain_counting(classes: int) -> None:
     np.testing.assert_allclose(points[["predicted", "observed", "rows"]].to_numpy(dtype=float), expected)
 
 
-def test_a_certain_row_falls_into_the_last_bin() -> None:
-    points = calibration_points(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 0]))
-    assert points[["predicted", "observed", "rows"]].to_numpy().tolist() == [[0, 0, 1], [1, 1, 1]]
+def test_a_certain_row_shares_the_last_bin_with_almost_certain_ones() -> None:
+    points = calibration_points(np.array([[0.0, 1.0], [0.05, 0.95], [1.0, 0.0]]), np.array([1, 0, 0]))
+    assert points[["predicted", "observed", "rows"]].to_numpy().tolist() == [[0, 0, 1], [0.975, 0.5, 2]]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
