@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from ann.artifacts import file_sha256
 from ann.errors import StageError
 from ann.tracking.models import log_onnx
-from ann.tracking.store import Store
+from ann.tracking.store import Store, resolving
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 SHA_TAG = "ann.sha256"
@@ -43,14 +43,15 @@ def register_file(
     if ready:
         return Registered(min(int(version.version) for version in ready), sha256)
     model_id = log_onnx(store, run_id, path, name="model", params={"variant": "shipped"}, tags=tags, example=example)
-    version = store.client.create_model_version(
-        name,
-        source=f"models:/{model_id}",
-        run_id=run_id,
-        tags={**tags, SHA_TAG: sha256},
-        description=description,
-        model_id=model_id,
-    )
+    with resolving(store):
+        version = store.client.create_model_version(
+            name,
+            source=f"models:/{model_id}",
+            run_id=run_id,
+            tags={**tags, SHA_TAG: sha256},
+            description=description,
+            model_id=model_id,
+        )
     return Registered(int(version.version), sha256)
 
 
@@ -70,8 +71,8 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> Path:
     """
     model_id = version.source.split("/")[-1]  # the SQL store answers model_id None
     location = store.client.get_logged_model(model_id).artifact_location
-    mlflow.set_tracking_uri(store.uri)
-    path = Path(mlflow.artifacts.download_artifacts(f"{location}/model.onnx", dst_path=str(folder)))
+    source = f"{location}/model.onnx"
+    path = Path(mlflow.artifacts.download_artifacts(source, dst_path=str(folder), tracking_uri=store.uri))
     recorded = version.tags.get(SHA_TAG)
     if recorded is None or file_sha256(path) != recorded:
         raise StageError(

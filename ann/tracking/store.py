@@ -2,10 +2,12 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -30,7 +32,6 @@ def connect(project: Project, experiment: str) -> Store:
         AnnError: the tracking server does not answer.
     """
     uri = project.tracking_uri
-    os.environ["MLFLOW_TRACKING_URI"] = uri  # MLflow's own loaders resolve `models:/` through it
     if not uri.startswith("sqlite:"):
         return Store(client := MlflowClient(uri), _experiment(client, experiment, None, uri), uri)
     database = Path(uri.removeprefix("sqlite:///"))
@@ -43,6 +44,19 @@ def connect(project: Project, experiment: str) -> Store:
             with closing(sqlite3.connect(database)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")  # readers do not wait for a writer
     return Store(client, experiment_id, uri)
+
+
+@contextmanager
+def resolving(store: Store) -> Iterator[None]:
+    """Let MLflow resolve `models:/` in this store: it asks a global address, and writes that into the environment."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+        if before is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: str | None, uri: str) -> str:
