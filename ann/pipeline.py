@@ -155,6 +155,8 @@ class Pipeline:
         return [DATA] if self.project.data_file.exists() else []
 
     def _restore(self, stage: Any) -> bool:
+        if not all(dep.exists for dep in stage.deps):  # the stage itself tells best what is missing
+            return False
         stage.remove_outs(ignore_remove=False, force=False)  # as `dvc repro` does; what is persistent stays
         try:
             self.repo.stage_cache.restore(stage)
@@ -220,7 +222,7 @@ def run_lock(project: Project) -> Iterator[None]:
 
 def _inputs(stage: Any) -> dict[str, Any]:
     """Return the present hash of each dependency; for a params file the values that the stage reads."""
-    stage.save_deps()
+    stage.save_deps(allow_missing=True)
     return {str(dep): dep.hash_info.value for dep in stage.deps}
 
 
