@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check format bench deploy lock clean
@@ -14,10 +15,10 @@ demo: $(VENV)/pipeline data ## Install, pull the bundled data, run the pipeline,
 	$(BIN)/ann run
 
 test: $(VENV)/dev data ## Install and run the default tests (under 5 minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-slow: $(VENV)/dev data ## Run the end-to-end tests: both doors, real servers, kills, the built wheel
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 check: $(VENV)/dev ## Lint, type-check, check the direction of imports
 	$(BIN)/ruff check .

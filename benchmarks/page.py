@@ -1,7 +1,6 @@
 """Write docs/benchmarks.md from benchmarks/results: `python -m benchmarks.page`."""
 
 import json
-from datetime import UTC, datetime
 
 from benchmarks.rows import REPOSITORY, RESULTS
 
@@ -18,15 +17,16 @@ def page() -> str:
     parts = [HEAD]
     for path in sorted(RESULTS.glob("*.json")):
         rows = json.loads(path.read_text())
-        when = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d")
-        parts.append(f"## {path.stem}\n\n`python -m benchmarks.{path.stem}`, last written {when}.\n\n")
-        parts.append("| row | value | range | bar | met | seeds | note | commit |\n|---|---|---|---|---|---|---|---|\n")
+        parts.append(f"## {path.stem}\n\n`python -m benchmarks.{path.stem}`\n\n")
+        parts.append(
+            "| row | value | range | bar | met | seeds | note | date, commit |\n|---|---|---|---|---|---|---|---|\n"
+        )
         for row in rows:
             met = {True: "yes", False: "**no**", None: ""}[row["met"]]
             seeds = ", ".join(map(str, row["seeds"]))
             parts.append(
                 f"| {row['row']} | {row['value']:.4g} {row['unit']} | {row['low']:.4g} to {row['high']:.4g} "
-                f"| {row['bar']} | {met} | {seeds} | {row['note']} | {row['commit']} |\n"
+                f"| {row['bar']} | {met} | {seeds} | {row['note']} | {row['date']}, {row['commit']} |\n"
             )
         machines = sorted({row["machine"] for row in rows})
         parts.append(f"\nMachine: {'; '.join(machines)}.\n\n")

@@ -16,7 +16,7 @@ from ann.artifacts import load_arrays, load_json
 from ann.data.sources import read_table
 from ann.project import Project
 from benchmarks.clone import clone, run
-from benchmarks.rows import Row, commit, machine, save
+from benchmarks.rows import Row, commit, machine, save, today
 
 SEEDS = [1, 2, 3]
 
@@ -53,6 +53,7 @@ def _mean_row(name: str, values: list[float], seeds: list[int]) -> Row:
         else "params.yaml as committed; 20 % test rows",
         machine=machine(),
         commit=commit(),
+        date=today(),
     )
 
 

@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ class Row:
     note: str
     machine: str
     commit: str
+    date: str
 
 
 def measured(
@@ -56,6 +58,7 @@ def measured(
         note=note,
         machine=machine(),
         commit=commit(),
+        date=today(),
     )
 
 
@@ -78,6 +81,11 @@ def machine() -> str:
         models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
     return f"{name}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
+
+
+def today() -> str:
+    """Return the date in UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
 def commit() -> str:

@@ -14,7 +14,6 @@ from ann.config.compress import Prune, Recipe
 from ann.config.model import ModelParams
 from ann.config.train import AdamW, Cosine, TrainParams
 from ann.data.batches import TensorData
-from ann.errors import ConfigError
 from ann.export.network import export_network, verify_network
 from ann.models.mlp import MLP
 from ann.seeding import generator, stream_seed
@@ -74,16 +73,8 @@ def describe(recipe: Recipe) -> str:
 
 
 def calibration_rows(train: TensorData, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Return a seeded sample of training rows by group.
-
-    Raises:
-        ConfigError: there are fewer training rows than asked for.
-    """
-    if count > len(train):
-        raise ConfigError(
-            f"compress.recipes: calibration_rows {count} is more than the {len(train)} training rows: lower it"
-        )
-    rows = np.sort(generator(seed, "calibration").choice(len(train), size=count, replace=False))
+    """Return a seeded sample of at most `count` training rows by group."""
+    rows = np.sort(generator(seed, "calibration").choice(len(train), size=min(count, len(train)), replace=False))
     return {name: tensor.cpu().numpy()[rows] for name, tensor in train.inputs.items()}
 
 

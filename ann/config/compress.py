@@ -28,7 +28,7 @@ class Quantize(Section):
     mode: Literal["static", "dynamic"]
     """`static` calibrates activations on training rows; `dynamic` scales them per batch, so answers depend on it."""
     calibration_rows: int = Field(default=512, ge=16)
-    """Training rows for calibration (static only)."""
+    """Training rows for calibration, all of them where there are fewer (static only)."""
 
 
 StepParams: TypeAlias = Annotated[Prune | Quantize, Field(discriminator="step")]

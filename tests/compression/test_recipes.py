@@ -13,7 +13,6 @@ from ann.config.compress import Prune, Quantize, Recipe
 from ann.config.model import MLPParams
 from ann.config.train import AdamW, TrainParams
 from ann.data.batches import TensorData
-from ann.errors import ConfigError
 from ann.export.network import run_network, softmax
 from ann.models.mlp import MLP
 from ann.training.fit import fit, predict_logits
@@ -138,7 +137,6 @@ def test_calibration_rows_are_different_training_rows_drawn_by_the_seed() -> Non
     assert not np.array_equal(calibration_rows(TRAIN, 64, seed=2)["numeric"], first)
 
 
-def test_more_calibration_rows_than_training_rows_are_refused() -> None:
-    recipe = Recipe(name="int8", steps=(STATIC.model_copy(update={"calibration_rows": 257}),))
-    with pytest.raises(ConfigError, match=r"calibration_rows 257 is more than the 256 training rows: lower it"):
-        variants_of(trained(), (recipe,))
+def test_where_there_are_fewer_training_rows_all_of_them_calibrate() -> None:
+    rows = calibration_rows(TRAIN, 10_000, seed=1)["numeric"]
+    np.testing.assert_array_equal(rows, TRAIN.inputs["numeric"].numpy())

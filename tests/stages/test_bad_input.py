@@ -120,10 +120,6 @@ def test_a_header_without_rows_is_told(project: Path) -> None:
 
 PARAMETERS = {
     "batch_size: 64": ("batch_size: 5000", "train: train.batch_size: 5000 is more than the"),
-    "calibration_rows: 64": (
-        "calibration_rows: 60000",
-        "compress: compress.recipes: calibration_rows 60000 is more than the",
-    ),
     "max_drop: 0.1": ("max_drop: 0.1\n  metric: rmse", "compress: metric 'rmse' does not exist for 2 classes"),
 }
 
