@@ -46,11 +46,11 @@ def objection(candidate: Candidate, max_drop: float, objective: str) -> str | No
     if candidate.name == FP32:
         return None
     if not candidate.drop.high <= max_drop:
-        return f"may lose {candidate.drop.high:.4f}, more than max_drop {max_drop:g}"
+        return f"may lose {candidate.drop.high:.4f}, over max_drop {max_drop:g}"
     bound = LATENCY_BOUND[objective]
     for batch, timing in sorted(candidate.timings.items(), key=lambda item: -item[1].ratio_high):
         if not timing.ratio_high <= bound:
-            return f"not surely as fast as fp32: up to {timing.ratio_high:.2f} x its time at batch {batch}"
+            return f"up to {timing.ratio_high:.2f} x the time of fp32 at batch {batch}"
     return None
 
 

@@ -87,4 +87,4 @@ def _why(candidate: Candidate, chosen: str, params: CompressParams) -> str:
     reason = objection(candidate, params.max_drop, params.objective)
     if candidate.name == chosen:
         return f"best in {params.objective} of those that may be shipped"
-    return reason or f"may be shipped, but {chosen} is better in {params.objective}, or as good and preferred"
+    return reason or f"allowed; {chosen} preferred"

@@ -68,19 +68,15 @@ def draw_front(candidates: list[dict[str, Any]], batch: int, path: Path) -> None
     """Draw quality over latency at one batch size; area is bytes, filled is on the front, ringed is chosen."""
     figure, axes = _figure("Variants", f"median latency at batch {batch} [ms]", "metric on validation rows")
     largest = max(candidate["bytes"] for candidate in candidates)
-    for candidate in candidates:
+    by_latency = sorted(candidates, key=lambda candidate: candidate["latency_ms"][str(batch)]["p50"])
+    for number, candidate in enumerate(by_latency):
         x, quality = candidate["latency_ms"][str(batch)]["p50"], candidate["quality"]
         colour = ORANGE if candidate["chosen"] else BLUE if candidate["front"] else GREY
         axes.vlines(x, quality["low"], quality["high"], color=colour, linewidth=1, zorder=2)
         axes.scatter(x, quality["value"], s=40 + 200 * candidate["bytes"] / largest, color=colour, zorder=3)
-        axes.annotate(
-            candidate["name"],
-            (x, quality["value"]),
-            xytext=(8, 8),
-            textcoords="offset points",
-            fontsize=9,
-            parse_math=False,
-        )
+        beside = (8, 10 if number % 2 else -18)  # neighbours' names above and below, so that they do not overlap
+        name, point = candidate["name"], (x, quality["value"])
+        axes.annotate(name, point, xytext=beside, textcoords="offset points", fontsize=9, parse_math=False)
     axes.margins(0.15)
     _save(figure, path)
 

@@ -50,14 +50,14 @@ def test_the_upper_bound_of_the_drop_decides_not_its_value(objective: str) -> No
     safe = candidate("safe", drop=0.005, drop_high=0.01, ratio=0.5, size=2)
     assert chosen(risky, objective=objective) == "fp32"
     assert chosen(risky, safe, objective=objective) == "safe"
-    assert objection(risky, 0.01, objective) == "may lose 0.0101, more than max_drop 0.01"
+    assert objection(risky, 0.01, objective) == "may lose 0.0101, over max_drop 0.01"
 
 
 def test_the_upper_bound_of_the_latency_ratio_at_the_worst_batch_decides() -> None:
     unsure = candidate("unsure", ratio=0.5, high=1.01, size=1)
     assert chosen(unsure) == "fp32"
     assert chosen(candidate("sure", ratio=0.5, high=1.0)) == "sure"
-    assert objection(unsure, 0.01, "latency") == "not surely as fast as fp32: up to 1.01 x its time at batch 256"
+    assert objection(unsure, 0.01, "latency") == "up to 1.01 x the time of fp32 at batch 256"
 
 
 def test_bytes_as_objective_allow_five_percent_more_time() -> None:
