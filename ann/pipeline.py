@@ -234,8 +234,10 @@ def add_data(project: Project, files: list[Path]) -> list[Path]:
     Raises:
         DataError: a file does not exist or cannot be part of the data set.
     """
-    folder = project.root / project.params().data.path
     params = project.params().data
+    folder = project.root / params.path
+    if folder.suffix:
+        raise ConfigError(f"data.path: {params.path} names one file; files can only be added to a folder, such as data")
     for file in files:
         if not file.is_file():
             raise DataError(f"{file} does not exist")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ann.config.compress import CompressParams
 from ann.config.data import DataParams
-from ann.config.model import MLPParams, ModelParams
+from ann.config.model import ModelParams
 from ann.config.section import Section
 from ann.config.stages import (
     EvaluateParams,
@@ -32,7 +32,7 @@ class Params(Section):
     """What the data must satisfy."""
     prepare: PrepareParams
     """How rows become tensors."""
-    model: ModelParams = MLPParams()
+    model: ModelParams
     """The architecture."""
     train: TrainParams
     """How the network is fitted."""

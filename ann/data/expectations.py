@@ -23,6 +23,8 @@ DUPLICATE_MARGIN = 0.01
 DIVERGENCE = 0.1
 """Greatest Kullback-Leibler divergence [nats] of a category's shares, the target's among them."""
 ROW_SHARE = 0.5
+ID_ROWS = 100
+"""Rows from which on a column without any repetition is taken for an id; measured fractions never are."""
 
 Entry = dict[str, Any]
 
@@ -65,6 +67,8 @@ def _presence(column: pd.Series, schema: Schema) -> list[Entry]:
     entries = [_entry("expect_column_values_to_not_be_null", column=name, mostly=mostly)]
     if column.nunique() > 1:
         entries.append(_entry("expect_column_unique_value_count_to_be_between", column=name, min_value=2))
+    if column.is_unique and len(column) >= ID_ROWS and not pd.api.types.is_float_dtype(column.dtype):
+        entries.append(_entry("expect_column_values_to_be_unique", "warning", column=name))
     return entries
 
 

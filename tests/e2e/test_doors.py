@@ -125,3 +125,17 @@ def test_a_restored_checkout_runs_nothing_but_register(built: Path, tmp_path: Pa
     [run] = runs(clone)
     assert run.data.tags["ann.adopted"] == "true"
     assert json.loads((clone / "build/export/latency.json").read_text())["latency_ms"].keys() == {"1", "256"}
+
+
+def test_a_fault_in_the_data_ends_both_doors_with_one_message_and_code_2(project: Path, table, command) -> None:
+    lock = (project / "dvc.lock").exists()
+    table.assign(age=table["age"].where(table.index != 3, 900)).to_csv(project / "data" / "shop.csv", index=False)
+    done = command("ann", "run", cwd=project)
+    assert done.returncode == 2
+    assert "be_between of column 'age'" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert (project / "dvc.lock").exists() == lock
+    repro = command("dvc", "repro", cwd=project)
+    assert repro.returncode != 0
+    assert "be_between of column 'age'" in repro.stderr
+    assert "Traceback" not in repro.stderr

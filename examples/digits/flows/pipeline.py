@@ -46,7 +46,7 @@ def run_stage(name: str, project: str) -> Outcome:
     return outcome
 
 
-@flow(name="pipeline", flow_run_name=lineage_key, validate_parameters=False)
+@flow(name="pipeline", flow_run_name=lineage_key)
 def pipeline(project: str = ".") -> list[Outcome]:
     """Run every stage of the project in `project`; return how each went."""
     root = Project.at(project)
