@@ -24,8 +24,17 @@ class Interval:
     high: float
 
     def to_json(self) -> dict[str, float]:
-        """Return the three numbers by name."""
-        return {"value": self.value, "low": self.low, "high": self.high}
+        """Return the three numbers by name, rounded."""
+        return {"value": rounded(self.value), "low": rounded(self.low), "high": rounded(self.high)}
+
+    def negated(self) -> "Interval":
+        """Return the interval of the negative."""
+        return Interval(0.0 - self.value, 0.0 - self.high, 0.0 - self.low)
+
+
+def rounded(value: float) -> float:
+    """Return ten significant digits: matrix products differ in the sixteenth from one process to the next."""
+    return float(f"{value:.10g}")
 
 
 def metric_intervals(

@@ -25,8 +25,8 @@ class Parity:
     """Rows whose label differs."""
 
     def to_json(self) -> dict[str, float]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the fields by name; three digits of a difference say enough."""
+        return {**asdict(self), "max_difference": float(f"{self.max_difference:.3g}")}
 
 
 def check_parity(model: Model, reference: Reference, table: pd.DataFrame, schema: Schema) -> dict[str, Parity]:

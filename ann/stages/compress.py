@@ -79,7 +79,7 @@ def _entry(
         "model": variant.model.model_dump(mode="json"),
         "quantized": variant.quantized,
         "quality": quality.to_json(),
-        "drop": {"value": 0.0 - gain.value, "low": 0.0 - gain.high, "high": 0.0 - gain.low},
+        "drop": gain.negated().to_json(),
         "bytes": (folder / "variants" / f"{variant.name}.onnx").stat().st_size,
     }
 

@@ -14,6 +14,7 @@ from ann.config import Params
 from ann.data.schema import Schema, class_ids
 from ann.data.sources import read_table
 from ann.errors import AnnError
+from ann.evaluation.intervals import rounded
 from ann.evaluation.metrics import gain_sign, primary_metric, score
 from ann.predict import Model
 from ann.project import Project
@@ -128,7 +129,7 @@ def _score(model: Model, test: pd.DataFrame, schema: Schema, metric: str) -> flo
         raise AnnError(f"it answers {', '.join(model.classes)}, the data holds {', '.join(schema.classes)}")
     columns = model.columns([{str(k): v for k, v in row.items()} for row in test[list(model.types)].to_dict("records")])
     _, probabilities = model.run(columns)
-    return score(metric, probabilities.astype(np.float64), class_ids(test[schema.target], schema.classes))
+    return rounded(score(metric, probabilities.astype(np.float64), class_ids(test[schema.target], schema.classes)))
 
 
 if __name__ == "__main__":
