@@ -65,4 +65,4 @@ $(VENV)/bin/python:
 .PHONY: data
 data: | $(VENV)/pipeline
 	@test -e .git || { echo "error: this is not a git clone (an unpacked ZIP has no .git): clone the repository" >&2; exit 2; }
-	$(BIN)/dvc pull --quiet data.dvc
+	$(BIN)/dvc pull --quiet --remote bundled data.dvc

@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from ann.evaluation.intervals import bounds, metric_intervals, paired_gain, resample_weights
+from ann.evaluation.intervals import Interval, bounds, metric_intervals, paired_gain, resample_weights
 from ann.evaluation.metrics import score
 
 SETTINGS = {"resamples": 500, "confidence": 0.95, "seed": 1}
@@ -60,7 +60,17 @@ def test_the_value_is_the_plain_metric() -> None:
     for name, interval in found.items():
         assert interval.value == score(name, probabilities, target)
         assert interval.low < interval.value < interval.high
-        assert interval.to_json() == {"value": interval.value, "low": interval.low, "high": interval.high}
+        exact = {"value": interval.value, "low": interval.low, "high": interval.high}
+        assert interval.to_json() == pytest.approx(exact, rel=1e-9)
+
+
+def test_written_figures_are_rounded_to_what_two_processes_agree_on() -> None:
+    assert Interval(0.30279790582560084, 1 / 3, 2e9 / 3).to_json() == {
+        "value": 0.3027979058,
+        "low": 0.3333333333,
+        "high": 666666666.7,
+    }
+    assert Interval(0.25, -1.0, 0.5).negated() == Interval(-0.25, -0.5, 1.0)
 
 
 def test_the_interval_of_accuracy_is_close_to_the_normal_approximation() -> None:
