@@ -1,5 +1,6 @@
 """`ann run`: ask DVC, start Prefect beside the imports, run the project's flow, tell what came out."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -53,6 +54,7 @@ def _run_flow(pipeline: Pipeline, stale: list[str], server: PrefectServer | None
     if server:
         os.environ[SERVER_VARIABLE] = server.url
     flow = load_flow(pipeline.project)
+    _collect_garbage_again()
     if server:
         server.wait()
     outcomes: list[Outcome] = flow.run_here(str(pipeline.project.root))
@@ -67,7 +69,15 @@ def _record(pipeline: Pipeline) -> None:
         print("nothing to do: every stage is up to date")
     else:
         print("every stage is up to date; writing the results into MLflow, which does not hold them")
+        pipeline.preload(["register"])
+        _collect_garbage_again()
         pipeline.adopt()
+
+
+def _collect_garbage_again() -> None:
+    """End what the command began: what the imports made stays for good and is not looked through again."""
+    gc.freeze()
+    gc.enable()
 
 
 def load_flow(project: Project) -> ModuleType:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 CURVE_POINTS = 200
 CALIBRATION_BINS = 15
@@ -12,17 +11,19 @@ def roc_points(probabilities: np.ndarray, target: np.ndarray) -> pd.DataFrame:
     """Return columns class, fpr, tpr: class 1 alone with two classes, else each class against the rest."""
     rows = []
     for k in _classes(probabilities):
-        fpr, tpr, _ = roc_curve(target == k, probabilities[:, k])
+        hits, alarms = _counts(probabilities[:, k], target == k)
+        fpr, tpr = np.r_[0.0, _share(alarms)], np.r_[0.0, _share(hits)]
         rows.append(_thinned(pd.DataFrame({"class": k, "fpr": fpr, "tpr": tpr})))
     return pd.concat(rows, ignore_index=True)
 
 
 def precision_recall_points(probabilities: np.ndarray, target: np.ndarray) -> pd.DataFrame:
-    """Return columns class, recall, precision, as in `roc_points`."""
+    """Return columns class, recall, precision, as in `roc_points`; it starts at recall 0 with precision 1."""
     rows = []
     for k in _classes(probabilities):
-        precision, recall, _ = precision_recall_curve(target == k, probabilities[:, k])
-        rows.append(_thinned(pd.DataFrame({"class": k, "recall": recall[::-1], "precision": precision[::-1]})))
+        hits, alarms = _counts(probabilities[:, k], target == k)
+        recall, precision = np.r_[0.0, _share(hits)], np.r_[1.0, hits / (hits + alarms)]
+        rows.append(_thinned(pd.DataFrame({"class": k, "recall": recall, "precision": precision})))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -42,6 +43,18 @@ def confusion(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return (K, K) counts: rows are true classes, columns predicted ones."""
     classes = probabilities.shape[1]
     return np.bincount(target * classes + probabilities.argmax(axis=1), minlength=classes**2).reshape(classes, classes)
+
+
+def _counts(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many positives and negatives score at least each distinct score, from the highest on."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
+    hits = np.cumsum(positive[order])[last]
+    return hits, last + 1 - hits
+
+
+def _share(counts: np.ndarray) -> np.ndarray:
+    return counts / max(1, counts[-1])
 
 
 def _classes(probabilities: np.ndarray) -> list[int]:
