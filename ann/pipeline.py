@@ -85,7 +85,7 @@ class Pipeline:
     def stale(self) -> list[str]:
         """Return what DVC finds changed: stages, and data.dvc when the data differs from it."""
         with self.locked():
-            return list(self.repo.status())
+            return list(self.repo.status([*self.stages(), *self._tracked()]))
 
     def recorded(self) -> bool:
         """Return whether MLflow holds the run and the version of what lies in `build/`."""
@@ -247,9 +247,7 @@ def add_data(project: Project, files: list[Path]) -> list[Path]:
     folder.mkdir(exist_ok=True)
     try:
         for file, target in zip(files, targets, strict=True):
-            beside = target.with_name(f".{target.name}.tmp")
-            shutil.copyfile(file, beside)
-            beside.replace(target)
+            _copy_whole(file, target, project)
         read_table(params, project)
         with Pipeline(project).locked() as repo:
             repo.add(str(folder))
@@ -258,3 +256,13 @@ def add_data(project: Project, files: list[Path]) -> list[Path]:
             target.unlink(missing_ok=True)
         raise
     return targets
+
+
+def _copy_whole(file: Path, target: Path, project: Project) -> None:
+    """Copy through a neighbour of the data folder, in which a torn file would become data."""
+    beside = project.root / f".{target.name}.tmp"
+    try:
+        shutil.copyfile(file, beside)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)

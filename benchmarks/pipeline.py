@@ -87,5 +87,7 @@ def _server(root: Path) -> Iterator[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each")
     parser.add_argument("--quick", action="store_true", help="one run of each")
-    measure(1 if parser.parse_args().quick else 5)
+    arguments = parser.parse_args()
+    measure(1 if arguments.quick else arguments.repeats)
