@@ -60,7 +60,7 @@ class Pipeline:
             ConfigError: params.yaml is wrong, or the folder is no DVC project.
         """
         self.project = project
-        self.params: Params = project.params()
+        project.params()
         logging.getLogger("dvc").setLevel(logging.ERROR)
         try:
             self.repo = Repo(str(project.root))
@@ -70,6 +70,11 @@ class Pipeline:
             ) from None
         if os.path.realpath(self.repo.root_dir) != str(project.root):
             raise ConfigError(f"{project.root} has no .dvc folder of its own: run `dvc init --subdir` there")
+
+    @property
+    def params(self) -> Params:
+        """The parameters as params.yaml holds them now."""
+        return self.project.params()
 
     @property
     def key(self) -> str:
@@ -133,7 +138,7 @@ class Pipeline:
             before = _inputs(stage)
         with self._files_locked(stage):
             started = perf_counter()
-            self._function(name)(self.project.params(), self.project)
+            self._function(name)(self.params, self.project)
             seconds = perf_counter() - started
         with self.locked():
             [stage] = self.repo.stage.collect(name)

@@ -5,6 +5,7 @@ it; a deployment starts it on a worker.
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,19 @@ def may_pass(_task: Any, _run: Any, state: State) -> bool:
 
 def lineage_key() -> str:
     """Name the flow run by the key of the network that it trains."""
-    return Pipeline(Project.at(runtime.flow_run.parameters.get("project", "."))).key
+    return opened(str(Path(runtime.flow_run.parameters.get("project", ".")).resolve())).key
+
+
+@cache
+def opened(project: str) -> Pipeline:
+    """Open the project in a folder once; it reads its files afresh whenever it is asked."""
+    return Pipeline(Project.at(project))
 
 
 @task(retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=may_pass)
 def run_stage(name: str, project: str) -> Outcome:
     """Bring one stage up to date; return how it went."""
-    outcome = Pipeline(Project.at(project)).run(name)
+    outcome = opened(project).run(name)
     print(stage_line(outcome.stage, outcome.how, outcome.seconds), flush=True)
     return outcome
 
@@ -52,7 +59,7 @@ def pipeline(project: str = ".") -> list[Outcome]:
     root = Project.at(project)
     prepare_environment(root.state)
     with run_lock(root):
-        runner = Pipeline(root)
+        runner = opened(str(root.root))
         runner.track_data()
         done = [run_stage.with_options(name=name)(name, str(root.root)) for name in runner.stages()]
         if not runner.recorded():
