@@ -57,10 +57,7 @@ def register_file(
 
 def champion_of(store: Store, name: str) -> ModelVersion | None:
     """Return the version that the alias `champion` names, if there is one."""
-    try:
-        return store.client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
-        return None
+    return _version_by_alias(store, name, CHAMPION)
 
 
 def download_model(store: Store, version: ModelVersion, folder: Path) -> Path:
@@ -89,11 +86,19 @@ def set_alias(store: Store, name: str, alias: str, version: int) -> None:
 
 def clear_alias(store: Store, name: str, alias: str, version: int) -> None:
     """Take an alias away from a version, if it points there."""
+    found = _version_by_alias(store, name, alias)
+    if found is not None and int(found.version) == version:
+        store.client.delete_registered_model_alias(name, alias)
+
+
+def _version_by_alias(store: Store, name: str, alias: str) -> ModelVersion | None:
+    """Return the version an alias names, or None where there is none; a registry that fails is not an empty one."""
     try:
-        if int(store.client.get_model_version_by_alias(name, alias).version) == version:
-            store.client.delete_registered_model_alias(name, alias)
-    except MlflowException:
-        return
+        return store.client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def _create_registered_model(store: Store, name: str) -> None:
