@@ -58,6 +58,10 @@ class Build:
         return self.root / "train" / "history.csv"
 
     @property
+    def diagnosis(self) -> Path:  # gradients, weights and units of each layer
+        return self.root / "train" / "diagnosis.json"
+
+    @property
     def train_summary(self) -> Path:
         return self.root / "train" / "summary.json"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ann
-from ann.errors import EXIT_USER_ERROR, AnnError, ConfigError
+from ann.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, AnnError, ConfigError
 
 if TYPE_CHECKING:
     from ann.project import Project
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; say nothing at exit either
         return 0
@@ -81,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
 
     deploy = commands.add_parser("deploy", help="send infra/prefect.yaml to the Prefect server of PREFECT_API_URL")
     deploy.set_defaults(command=_deploy)
+
+    profile = commands.add_parser("profile", help="train a few steps and tell where their time goes")
+    profile.add_argument("--steps", type=int, default=60, help="steps that are measured (default: 60)")
+    profile.set_defaults(command=_profile)
+
+    diagnose = commands.add_parser("diagnose", help="gradients, weights and dead units of the last training, by layer")
+    diagnose.set_defaults(command=_diagnose)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of params.yaml")
     schema.set_defaults(command=_schema)
@@ -136,6 +143,29 @@ def _deploy(parsed: argparse.Namespace) -> None:
     schedule = project.params().schedule
     print(f"deployed: pipeline/nightly at '{schedule.cron}' {schedule.timezone}, work pool ann")
     print("a worker runs it: prefect worker start --pool ann")
+
+
+def _profile(parsed: argparse.Namespace) -> None:
+    from ann.report.training import print_profile
+    from ann.stages.train import prepared_training
+    from ann.training.profiling import profile
+
+    if parsed.steps < 1:
+        raise ConfigError(f"--steps must be at least 1, got {parsed.steps}")
+    project = _project(parsed)
+    params = project.params()
+    network, train, _ = prepared_training(params, project)
+    found = profile(network, train, params.train, steps=parsed.steps)
+    batch = min(params.train.batch_size, len(train))
+    print_profile(
+        found, f"{params.model.family}, batch {batch}, {len(train):,} training rows, {train.target.device.type}"
+    )
+
+
+def _diagnose(parsed: argparse.Namespace) -> None:
+    from ann.report.training import print_diagnosis
+
+    print_diagnosis(_project(parsed))
 
 
 def _schema(parsed: argparse.Namespace) -> None:  # noqa: ARG001 - every command takes the arguments

@@ -14,6 +14,8 @@ from difflib import get_close_matches
 
 EXIT_USER_ERROR = 2
 """Exit code of every command that ends with an `AnnError`."""
+EXIT_INTERRUPTED = 130
+"""Exit code of every command that Ctrl-C ended."""
 
 
 class AnnError(Exception):

@@ -54,12 +54,12 @@ def test_deps_cover_every_module_that_a_stage_imports(stage: str, imports: grimp
 
 def test_dvc_yaml_of_every_project_is_the_template() -> None:
     assert (REPOSITORY / "dvc.yaml").read_text() == dvc_yaml("")
-    for example in (REPOSITORY / "examples").iterdir():
+    for example in (REPOSITORY / "examples").glob("*/"):
         assert (example / "dvc.yaml").read_text() == dvc_yaml("../../")
 
 
 def test_flows_of_every_project_are_the_template() -> None:
-    for folder in (REPOSITORY, *(REPOSITORY / "examples").iterdir()):
+    for folder in (REPOSITORY, *(REPOSITORY / "examples").glob("*/")):
         for path in (FOLDER / "flows").glob("*.py"):
             assert (folder / "flows" / path.name).read_text() == path.read_text()
 

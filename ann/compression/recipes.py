@@ -12,7 +12,9 @@ from ann.compression.pruning import prune_mlp
 from ann.compression.quantization import quantize
 from ann.config.compress import Prune, Recipe
 from ann.config.model import ModelParams
-from ann.config.train import AdamW, Cosine, TrainParams
+from ann.config.optimizers import AdamW
+from ann.config.schedules import Cosine
+from ann.config.train import TrainParams
 from ann.data.batches import TensorData
 from ann.export.network import export_network, verify_network
 from ann.models.mlp import MLP

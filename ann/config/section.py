@@ -12,9 +12,11 @@ class Section(BaseModel):
 
 
 def default_tag(field: str, value: str) -> BeforeValidator:
-    """Let a choice be written without its discriminator: a mapping that lacks `field` means `value`."""
+    """Let a choice be written short: a mapping that lacks `field` means `value`, a bare name means that choice."""
 
     def fill(document: Any) -> Any:
+        if isinstance(document, str):
+            return {field: document}
         return {field: value, **document} if isinstance(document, dict) else document
 
     return BeforeValidator(fill)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -27,29 +28,58 @@ class TensorData:
         return len(self.target)
 
     def rows(self, index: Tensor) -> "TensorData":
-        """Gather rows."""
-        return TensorData({name: tensor[index] for name, tensor in self.inputs.items()}, self.target[index])
+        """Gather rows; `index` is (B,) int64."""
+        inputs = {name: tensor.index_select(0, index) for name, tensor in self.inputs.items()}
+        return TensorData(inputs, self.target.index_select(0, index))
 
     def shuffled_batches(self, size: int, generator: torch.Generator) -> Iterator["TensorData"]:
-        """Yield one epoch; a last batch of a single row joins the one before, since BatchNorm needs two."""
-        order = torch.randperm(len(self), generator=generator).to(self.target.device)
-        for index in _chunks(order, size):
+        """Yield one epoch in random order, in batches of `size` rows (see `chunks`)."""
+        for index in chunks(shuffled(len(self), generator).to(self.target.device), size):
             yield self.rows(index)
 
     def batches(self, size: int) -> Iterator["TensorData"]:
         """Yield the rows in order."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield TensorData({name: tensor[part] for name, tensor in self.inputs.items()}, self.target[part])
+            yield self._slice(start, start + size)
+
+    def parts(self, count: int) -> Iterator["TensorData"]:
+        """Yield `count` parts whose sizes differ by at most one row."""
+        if count == 1:
+            yield self
+            return
+        edges = [len(self) * part // count for part in range(count + 1)]
+        for start, stop in pairwise(edges):
+            if stop > start:
+                yield self._slice(start, stop)
+
+    def _slice(self, start: int, stop: int) -> "TensorData":
+        part = slice(start, stop)
+        return TensorData({name: tensor[part] for name, tensor in self.inputs.items()}, self.target[part])
+
+
+def shuffled(rows: int, generator: torch.Generator) -> Tensor:
+    """Return the (N,) row numbers of one epoch: each row once."""
+    return torch.randperm(rows, generator=generator)
+
+
+def balanced(target: Tensor, generator: torch.Generator) -> Tensor:
+    """Return (N,) row numbers drawn with replacement so that every class of `target` (N,) comes equally often."""
+    by_class = torch.argsort(target, stable=True)
+    counts = torch.bincount(target)
+    starts = counts.cumsum(0) - counts
+    present = counts.nonzero().squeeze(1)
+    drawn = present[torch.randint(len(present), target.shape, generator=generator)]
+    within = torch.rand(target.shape, generator=generator, dtype=torch.float64) * counts[drawn]
+    return by_class[starts[drawn] + within.long()]
 
 
 def steps_per_epoch(rows: int, size: int) -> int:
-    """Return how many batches `shuffled_batches` yields."""
+    """Return how many chunks an epoch has."""
     full, rest = divmod(rows, size)
     return max(1, full + (rest > 1))
 
 
-def _chunks(order: Tensor, size: int) -> Iterator[Tensor]:
+def chunks(order: Tensor, size: int) -> list[Tensor]:
+    """Cut row numbers into batches; a last batch of a single row joins the one before, since BatchNorm needs two."""
     steps = steps_per_epoch(len(order), size)
-    for step in range(steps):
-        yield order[step * size : (step + 1) * size if step < steps - 1 else None]
+    return [order[step * size : (step + 1) * size if step < steps - 1 else None] for step in range(steps)]

@@ -14,7 +14,7 @@ from torch import nn
 from ann.data.batches import TensorData
 from ann.data.graph import IR_VERSION, ML_OPSET, OPSET
 from ann.errors import StageError
-from ann.training.fit import predict_logits
+from ann.training.prediction import predict_logits
 
 TOLERANCE = 1e-4
 """Greatest allowed difference of a probability between a float graph and its torch network."""

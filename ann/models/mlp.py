@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ann.models.dropout import Dropout
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
@@ -70,7 +72,7 @@ def hidden_block(before: int, after: int, activation: str, norm: str, dropout: f
         layers.append(nn.LayerNorm(after))
     layers.append(ACTIVATIONS[activation]())
     if dropout:
-        layers.append(nn.Dropout(dropout))
+        layers.append(Dropout(dropout))
     return nn.Sequential(*layers)
 
 

@@ -1,5 +1,6 @@
 """Pictures of a run as PNG files; the same numbers give the same bytes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ann.training.diagnostics import Diagnosis
+from ann.training.state import EpochRecord
 
 DPI = 110
 MAX_LABELLED_CLASSES = 12
@@ -54,13 +58,46 @@ def draw_calibration(points: pd.DataFrame, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_training(history: pd.DataFrame, best_epoch: int, path: Path) -> None:
-    """Draw train_loss and valid_loss over epochs, and the epoch whose weights were kept."""
-    figure, axes = _figure("Training", "epoch", "cross entropy [nats]")
-    axes.plot(history["epoch"], history["train_loss"], color=GREY, label="train (with dropout)")
-    axes.plot(history["epoch"], history["valid_loss"], color=BLUE, label="valid")
-    axes.axvline(best_epoch, color=ORANGE, linestyle="--", linewidth=1, label=f"best epoch {best_epoch}")
-    axes.legend(frameon=False)
+def draw_training(history: pd.DataFrame, best_epoch: int, loss: str, path: Path) -> None:
+    """Draw losses, validation metrics and learning rate over epochs, and the epoch whose weights were kept."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = (figure.add_subplot(1, 3, number) for number in (1, 2, 3))
+    for axes, title in ((left, "Loss"), (middle, "Metrics of the validation rows"), (right, "Learning rate")):
+        _frame(axes, title, "epoch", loss.replace("_", " ") if axes is left else "")
+        axes.axvline(best_epoch, color=ORANGE, linestyle="--", linewidth=1, label=f"best epoch {best_epoch}")
+    left.plot(history["epoch"], history["train_loss"], color=GREY, label="train (with dropout)")
+    left.plot(history["epoch"], history["valid_loss"], color=BLUE, label="valid")
+    for name in [str(name) for name in history if str(name).startswith("valid_") and name != "valid_loss"]:
+        middle.plot(history["epoch"], history[name], label=name.removeprefix("valid_"))
+    right.plot(history["epoch"], history["lr"], color=BLUE)
+    for axes in (left, middle):
+        axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def draw_diagnosis(diagnosis: Diagnosis, history: Sequence[EpochRecord], path: Path) -> None:
+    """Draw gradient norms over epochs, the share of dead units, and the weights of the first layers as histograms."""
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(3, 4)
+    gradients, units = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2:])
+    _frame(gradients, "Gradient norm of each layer, before clipping", "epoch", "")
+    epochs = [record.epoch for record in history]
+    for layer in history[0].layer_norms:
+        gradients.plot(epochs, [record.layer_norms[layer] for record in history], label=layer, linewidth=1.2)
+    gradients.set_yscale("log")
+    if len(history[0].layer_norms) <= MAX_LABELLED_CLASSES:
+        gradients.legend(frameon=False, fontsize=7)
+    _frame(units, "Units that are the same for every row", "", "share")
+    units.bar([report.layer for report in diagnosis.units], [report.dead for report in diagnosis.units], color=ORANGE)
+    units.set_ylim(0, 1)
+    units.tick_params(axis="x", rotation=30, labelsize=7)
+    for number, report in enumerate(diagnosis.weights[:8]):
+        axes = figure.add_subplot(grid[1 + number // 4, number % 4])
+        _frame(axes, f"{report.layer} {'x'.join(map(str, report.shape))}", "weight", "")
+        axes.title.set_fontsize(9)
+        axes.stairs(report.counts, np.linspace(report.low, report.high, len(report.counts) + 1), fill=True, color=BLUE)
     _save(figure, path)
 
 
@@ -85,10 +122,14 @@ def _figure(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.2)) 
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    _frame(axes, title, x, y)
+    return figure, axes
+
+
+def _frame(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(visible=True, color="#e2e8f0", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _lines_by_class(axes: Axes, points: pd.DataFrame, x: str, y: str, classes: tuple[str, ...]) -> None:

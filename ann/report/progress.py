@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ann.training.fit import EpochRecord
+from ann.training.state import EpochRecord
 
 LINE_EVERY = 5
 """Epochs between two plain lines."""
@@ -43,15 +43,17 @@ class EpochProgress:
         if self._bar:
             self._bar.stop()
 
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
     def __call__(self, record: EpochRecord) -> None:
         """Show an epoch."""
         now = perf_counter()
         rate, self._since = self._rows / (now - self._since), now
-        text = (
-            f"train {record.train_loss:.4f}  valid {record.valid_loss:.4f}  "
-            f"accuracy {record.valid_accuracy:.4f}  {rate:,.0f} rows/s"
-        )
+        metrics = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items())
+        text = f"train {record.train_loss:.4f}  valid {record.valid_loss:.4f}  {metrics}  {rate:,.0f} rows/s"
         if self._bar and self._task is not None:
-            self._bar.update(self._task, advance=1, description=text)
+            self._bar.update(self._task, completed=record.epoch, description=text)
         elif record.epoch % LINE_EVERY == 0 or record.epoch == 1:
-            self._console.print(f"  epoch {record.epoch:3d}  {text}", highlight=False)
+            self._console.print(f"  epoch {record.epoch:3d}  {text}", highlight=False, soft_wrap=True)

@@ -16,8 +16,8 @@ from ann.project import Project
 from ann.report.pictures import draw_calibration, draw_confusion, draw_precision_recall, draw_roc
 from ann.stages.process import stage_process
 from ann.tracking.projection import log_stage, recorded_lineage
-from ann.training.fit import predict_logits
 from ann.training.network import load_network
+from ann.training.prediction import predict_logits
 
 
 def run(params: Params, project: Project) -> None:

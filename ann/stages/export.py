@@ -29,8 +29,8 @@ from ann.predict import Model
 from ann.project import Project
 from ann.stages.process import stage_process
 from ann.tracking.projection import log_stage, recorded_lineage
-from ann.training.fit import predict_logits
 from ann.training.network import load_network
+from ann.training.prediction import predict_logits
 
 EXAMPLE_ROWS = 5
 Network = Callable[[dict[str, np.ndarray]], np.ndarray]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ann.config import Params
 from ann.environment import prepare_environment
-from ann.errors import EXIT_USER_ERROR, AnnError
+from ann.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, AnnError
 from ann.project import Project
 
 Stage = Callable[[Params, Project], None]
@@ -20,3 +20,6 @@ def stage_process(run: Stage) -> None:
     except AnnError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR) from None
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED) from None

@@ -15,9 +15,8 @@ from ann.config import Params
 from ann.lineage import Lineage
 from ann.project import Project
 from ann.tracking.models import log_variants
-from ann.tracking.runs import create_run, finished_run, log_metrics, set_tags
+from ann.tracking.runs import create_run, finished_run, log_metrics, log_missing, set_tags
 from ann.tracking.store import Store, connect
-from ann.training.fit import EpochRecord
 
 
 def run_for_build(project: Project, params: Params) -> tuple[Store, str]:
@@ -53,12 +52,18 @@ def log_training(store: Store, run_id: str, project: Project, params: Params) ->
     )
     tags = [InputTag("mlflow.data.context", "training"), InputTag("dvc.md5", lineage.data_md5)]
     store.client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags)])
-    log_metrics(
-        store, run_id, _numbers({name: summary[name] for name in ("best_epoch", "best_valid_loss", "parameters")})
+    numbers = _numbers({name: summary[name] for name in ("best_epoch", "best_valid_loss", "parameters")})
+    log_missing(store, run_id, numbers)
+    _upload_folder(
+        store,
+        run_id,
+        project,
+        "train",
+        ("history.csv", "summary.json", "training.png", "diagnosis.json", "diagnosis.png"),
     )
-    _upload_folder(store, run_id, project, "train", ("history.csv", "summary.json", "training.png"))
     _upload_folder(store, run_id, project, "validate", ("report.json", "docs"))
-    set_tags(store, run_id, {"ann.stage.train": "finished", "ann.device": summary["device"]})
+    loss = {"ann.loss": summary["loss"], "ann.loss_reason": summary["loss_reason"]}
+    set_tags(store, run_id, {"ann.stage.train": "finished", "ann.device": summary["device"]} | loss)
 
 
 def log_evaluation(store: Store, run_id: str, project: Project, params: Params) -> None:  # noqa: ARG001 - one signature
@@ -112,7 +117,7 @@ def _complete(stage: str, build: Build) -> bool:
 
 def _epoch(row: dict[str, str]) -> list[Metric]:
     now, epoch = int(time() * 1000), int(row["epoch"])
-    return [Metric(name, float(row[name]), now, epoch) for name in EpochRecord.__annotations__ if name != "epoch"]
+    return [Metric(name, float(value), now, epoch) for name, value in row.items() if name != "epoch"]
 
 
 def _intervals(metrics: dict[str, Any], prefix: str) -> list[Metric]:

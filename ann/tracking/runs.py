@@ -1,72 +1,97 @@
 """One MLflow run per trained network, found by its lineage key; every stage after training logs into it."""
 
-import os
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from time import time
+from time import perf_counter, time
 
-from filelock import FileLock, Timeout
 from mlflow.entities import Metric, Param, Run, RunTag
 
 import ann
 from ann.config import Params
-from ann.errors import BusyError
 from ann.lineage import Lineage
 from ann.project import Project
 from ann.tracking.store import Store, connect
-from ann.training.fit import EpochRecord
+from ann.training.checkpoints import Checkpoints
+from ann.training.state import EpochRecord
 
 BATCH = 1000
 """Metrics that MLflow takes at once."""
 EPOCHS_AT_ONCE = 5
+HOME_TAG = "ann.home"
 
 
 class EpochLogger:
-    """A training callback: epochs go to MLflow in batches; `flush` sends the rest."""
+    """A training callback: epochs go to MLflow in batches, each once, also when a resumed training tells them again."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store, self._run_id = store, run_id
         self._waiting: list[Metric] = []
+        self._logged = logged_steps(store, run_id)
+        self.spent_s = 0.0
+        """Time spent in logging."""
 
     def __call__(self, record: EpochRecord) -> None:
         """Take an epoch; several go to MLflow together."""
-        self._waiting += epoch_metrics(record)
+        self._waiting += [metric for metric in epoch_metrics(record) if (metric.key, metric.step) not in self._logged]
         if record.epoch % EPOCHS_AT_ONCE == 0:
             self.flush()
 
     def flush(self) -> None:
         """Send what waits."""
+        began = perf_counter()
         log_metrics(self._store, self._run_id, self._waiting)
         self._waiting = []
+        self.spent_s += perf_counter() - began
 
 
 @contextmanager
-def training_run(project: Project, params: Params, lineage: Lineage) -> Iterator[tuple[Store, str]]:
+def training_run(
+    project: Project, params: Params, lineage: Lineage, checkpoints: Checkpoints
+) -> Iterator[tuple[Store, str]]:
     """Open a run for the duration of training; it ends FINISHED, FAILED, or KILLED on an interrupt.
 
-    A run of the same key that a killed process left RUNNING is ended as KILLED first.
+    A training that goes on from a checkpoint goes on in the run that it began in.
 
     Raises:
-        BusyError: another process trains the same network into the same state root.
+        StageError: there is a checkpoint, and it is damaged or of another training.
     """
     store = connect(project, params.register_.name)
-    with _training_lock(project, lineage.key):
-        for run in runs_of(store, lineage.key):
-            if run.info.status == "RUNNING":
-                store.client.set_terminated(run.info.run_id, "KILLED")
+    run_id = _begun_run(store, project, lineage.key, checkpoints)
+    if run_id is None:
         run_id = create_run(store, project, params, lineage)
-        try:
-            yield store, run_id
-        except Exception:
-            store.client.set_terminated(run_id, "FAILED")
-            raise
-        except BaseException:
+    else:
+        store.client.update_run(run_id, status="RUNNING")
+    checkpoints.run_id = run_id
+    try:
+        yield store, run_id
+    except Exception:
+        store.client.set_terminated(run_id, "FAILED")
+        raise
+    except BaseException:
+        store.client.set_terminated(run_id, "KILLED")
+        raise
+    store.client.set_terminated(run_id, "FINISHED")
+
+
+def _begun_run(store: Store, project: Project, key: str, checkpoints: Checkpoints) -> str | None:
+    """Return the run to go on in: the checkpoint's, else one that died before it had a number to tell.
+
+    Other runs of the key that a process of this state root left RUNNING are ended as KILLED: this process holds the
+    training's lock, so theirs is dead.
+    """
+    facts = checkpoints.facts()
+    runs = {str(run.info.run_id): run for run in runs_of(store, key)}
+    begun = facts["run_id"] if facts and facts["run_id"] in runs else None
+    for run_id, run in runs.items():
+        if run.info.status != "RUNNING" or run.data.tags.get(HOME_TAG) != _home(project) or run_id == begun:
+            continue
+        if facts is None and begun is None and not run.data.metrics:
+            begun = run_id
+        else:
             store.client.set_terminated(run_id, "KILLED")
-            raise
-        store.client.set_terminated(run_id, "FINISHED")
+    return begun
 
 
 def create_run(
@@ -76,7 +101,10 @@ def create_run(
     run = store.client.create_run(
         store.experiment_id,
         run_name=lineage.key,
-        tags=lineage.tags() | source_tags(project) | {"ann.version": ann.__version__} | (tags or {}),
+        tags=lineage.tags()
+        | source_tags(project)
+        | {"ann.version": ann.__version__, HOME_TAG: _home(project)}
+        | (tags or {}),
     )
     flat = flatten({name: params.section(name) for name in ("seed", "data", "prepare", "model", "train")})
     logged = [Param(name, value[:6000]) for name, value in flat.items()]
@@ -99,13 +127,25 @@ def finished_run(store: Store, key: str) -> str | None:
 def epoch_metrics(record: EpochRecord) -> list[Metric]:
     """Return one epoch's numbers as MLflow metrics with the epoch as step."""
     now = int(time() * 1000)
-    return [Metric(name, float(value), now, record.epoch) for name, value in asdict(record).items() if name != "epoch"]
+    return [Metric(name, float(value), now, record.epoch) for name, value in record.row().items() if name != "epoch"]
 
 
 def log_metrics(store: Store, run_id: str, metrics: list[Metric]) -> None:
     """Log any number of metrics in as few calls as MLflow allows."""
     for start in range(0, len(metrics), BATCH):
         store.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+
+def log_missing(store: Store, run_id: str, metrics: list[Metric]) -> None:
+    """Log those metrics that the run does not hold at their step."""
+    logged = logged_steps(store, run_id)
+    log_metrics(store, run_id, [metric for metric in metrics if (metric.key, metric.step) not in logged])
+
+
+def logged_steps(store: Store, run_id: str) -> set[tuple[str, int]]:
+    """Return (name, step) of every metric that a run holds."""
+    names = store.client.get_run(run_id).data.metrics
+    return {(name, metric.step) for name in names for metric in store.client.get_metric_history(run_id, name)}
 
 
 def set_tags(store: Store, run_id: str, tags: dict[str, str]) -> None:
@@ -137,16 +177,6 @@ def _git(project: Project, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-@contextmanager
-def _training_lock(project: Project, key: str) -> Iterator[None]:
-    """Hold the key for this process; the operating system frees it when the process dies."""
-    path = project.state / "locks" / f"{key}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    owner = path.with_suffix(".owner")
-    try:
-        with FileLock(path, blocking=False):
-            owner.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-            yield
-    except Timeout:
-        holder = owner.read_text(encoding="utf-8") if owner.exists() else "unknown"
-        raise BusyError(f"network {key} is being trained by process {holder}; wait for it, or stop it") from None
+def _home(project: Project) -> str:
+    """Name the state root of this machine, whose locks and checkpoints this process sees."""
+    return f"{socket.gethostname()}:{project.state}"

@@ -1,47 +1,29 @@
 """The training loop, in three short levels: fit -> run_epoch -> train_step."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim import Optimizer
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
+from ann.config.schedules import Plateau
 from ann.config.train import TrainParams
-from ann.data.batches import TensorData, steps_per_epoch
-from ann.errors import ConfigError, StageError
+from ann.data.batches import TensorData, balanced, chunks, shuffled
+from ann.errors import ConfigError
 from ann.seeding import stream_seed
-from ann.training.optimizers import build_optimizer
-from ann.training.schedules import lr_factor
-from ann.training.stopping import BestWeights
-
-EVALUATION_ROWS = 8192
-"""Rows at once when only the forward pass runs."""
-
-
-@dataclass
-class TrainState:
-    """All that changes while a network is fitted."""
-
-    network: nn.Module
-    optimizer: Optimizer
-    shuffle: torch.Generator
-    total_steps: int
-    step: int = 0
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch gave; losses are means over rows, `accuracy` is on validation rows."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    valid_loss: float
-    valid_accuracy: float
+from ann.training.checkpoints import Checkpoints
+from ann.training.distributed import SINGLE, Group, synchronised_norms
+from ann.training.engine import Step, build_step
+from ann.training.interrupts import TERMINATED, Interrupts
+from ann.training.objective import Objective, build_objective
+from ann.training.prediction import pass_through, predict_logits
+from ann.training.state import EpochRecord, TrainState, start_state
+from ann.training.step import diverged
 
 
 @dataclass(frozen=True)
@@ -52,6 +34,7 @@ class FitResult:
     best_epoch: int
     best_loss: float
     stopped_early: bool
+    objective: Objective
 
 
 Callback = Callable[[EpochRecord], None]
@@ -64,106 +47,205 @@ def fit(
     params: TrainParams,
     *,
     seed: int,
-    callbacks: tuple[Callback, ...] = (),
+    objective: Objective | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoints: Checkpoints | None = None,
+    group: Group = SINGLE,
 ) -> FitResult:
     """Train `network` in place and leave the best weights in it, however training ends.
 
-    `seed` gives the order of rows and the dropout masks. The data decides the device.
+    `seed` gives the order of rows, dropout masks and augmentation. The data decides the device. `objective` is what
+    `params` and the data ask for, unless it is given. With `checkpoints`,
+    a training that was killed goes on where the newest one was written and ends with the same bits as one that was
+    not; callbacks are then told the epochs of before again.
 
     Raises:
-        ConfigError: the batch is larger than the data.
-        StageError: a loss is not finite.
+        ConfigError: parameters and data do not fit each other.
+        DataError: a label is outside the classes.
+        StageError: training diverges, or a checkpoint cannot be resumed.
     """
-    if params.batch_size > len(train):
+    _check(train, valid, params)
+    objective = objective or build_objective(network, train, params)
+    with ExitStack() as stack:
+        stack.enter_context(_own_random_state(train.target.device))
+        stack.enter_context(_flushed_denormals())
+        stack.enter_context(_recomputed(network, params.recompute))
+        stack.enter_context(synchronised_norms(network, group))
+        state = start_state(network, train, params, objective, group)
+        stack.callback(state.flat.release)
+        stack.callback(state.best.restore, network)
+        interrupts = stack.enter_context(Interrupts())
+        if checkpoints is not None and not checkpoints.restore(state) and group.leads:
+            checkpoints.save(state)
+        group.wait()
+        for record in state.history:
+            _tell(callbacks, record)
+        step = build_step(state, train)
+        while not state.finished:
+            run_epoch(state, step, train, seed, checkpoints, interrupts)
+            end_epoch(state, train, valid)
+            _tell(callbacks, state.history[-1])
+            stop = group.any(interrupts.pending)
+            if stop or state.finished or (checkpoints and checkpoints.due()):
+                _save(state, checkpoints)
+            if stop:
+                interrupts.act()
+                raise SystemExit(TERMINATED)  # another process of the group was told to end
+    losses = {record.epoch: record.valid_loss for record in state.history}
+    best = state.best.epoch
+    return FitResult(state.history, best, losses.get(best, math.nan), state.stopped_early, objective)
+
+
+def run_epoch(
+    state: TrainState,
+    step: Step,
+    data: TensorData,
+    seed: int,
+    checkpoints: Checkpoints | None = None,
+    interrupts: Interrupts | None = None,
+) -> None:
+    """Train on the rows of `state.epoch` that are not done yet, leaving the losses of its steps in the state.
+
+    Order and random state of an epoch follow from seed and epoch alone, so that a resumed one is the same.
+    """
+    state.network.train()
+    if state.done == 0:
+        torch.manual_seed(stream_seed(seed, f"step/{state.epoch}/{state.group.rank}"))
+    on_cpu, alone = state.device.type == "cpu", state.group.size == 1
+    waiting: list[Tensor] = []  # on CUDA: reading a loss at each step would wait for the GPU
+    for index in chunks(epoch_order(state, data, seed), state.batch_size)[state.done :]:
+        loss = step(index, state.lr(state.step))
+        state.done += 1
+        if on_cpu:
+            state.losses.append(loss.item())
+        else:
+            waiting.append(loss.clone())
+        if not alone or state.done == state.steps_per_epoch:
+            continue  # the epoch's end looks for the same, with nothing half done
+        if (interrupts and interrupts.pending) or (checkpoints and checkpoints.due()):
+            _read_losses(state, waiting)
+            _save(state, checkpoints)
+            if interrupts:
+                interrupts.act()
+    _read_losses(state, waiting)
+
+
+def epoch_order(state: TrainState, data: TensorData, seed: int) -> Tensor:
+    """Return the (N,) row numbers of `state.epoch` in order, on the data's device."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, f"order/{state.epoch}"))
+    if state.params.sampling == "balanced":
+        return balanced(data.target.cpu(), generator).to(data.target.device)
+    return shuffled(len(data), generator).to(data.target.device)
+
+
+def end_epoch(state: TrainState, train: TensorData, valid: TensorData) -> None:
+    """Judge the epoch on validation rows, note it in the history, and go on to the next."""
+    losses = state.group.sum_(torch.tensor(state.losses, dtype=torch.float64)).tolist()
+    for number, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise diverged(state, f"the loss is {loss}", step=number)
+    sizes = [len(index) for index in chunks(torch.empty(len(train)), state.batch_size)]
+    train_loss = math.fsum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(train)
+    lr = state.lr(state.step - 1)
+    grad_norm, layer_norms = state.grad_norm(), state.layer_norms()
+    valid_loss, metrics = _judge(state, train, valid)
+    record = EpochRecord(state.epoch, lr, train_loss, valid_loss, grad_norm, metrics, layer_norms)
+    state.history.append(record)
+    state.epoch, state.done, state.losses = state.epoch + 1, 0, []
+
+
+def _judge(state: TrainState, train: TensorData, valid: TensorData) -> tuple[float, dict[str, float]]:
+    """Measure the (averaged) weights on validation rows; tell best weights and plateau."""
+    calibrated: AbstractContextManager[None] = nullcontext()
+    if state.average:
+        state.average.after_epoch(state.epoch, state.params.epochs)
+        calibrated = state.average.applied(lambda: pass_through(state.network, train))
+    with torch.no_grad(), calibrated:
+        loss, metrics = state.objective.measure(predict_logits(state.network, valid), valid.target)
+        if not math.isfinite(loss):
+            raise diverged(state, f"the loss of the validation rows is {loss}", step=state.done - 1)
+        watched = state.objective.watched(loss, metrics)
+        state.stopped_early = state.best.update(state.epoch, watched, state.network)
+    schedule = state.params.schedule
+    if state.plateau and isinstance(schedule, Plateau) and state.step >= schedule.warmup * state.total_steps:
+        state.plateau.update(watched, schedule, state.params.optimizer.lr)
+    return loss, metrics
+
+
+def _check(train: TensorData, valid: TensorData, params: TrainParams) -> None:
+    if params.optimizer.name != "gd" and params.batch_size > len(train):
         raise ConfigError(
             f"train.batch_size: {params.batch_size} is more than the {len(train)} training rows: lower it"
         )
-    state = start_state(network, len(train), params, seed)
-    best = BestWeights(*_patience(params))
-    history: list[EpochRecord] = []
-    stop = False
-    with _seeded(stream_seed(seed, "dropout"), train.target.device):
-        try:
-            for epoch in range(1, params.epochs + 1):
-                train_loss, lr = run_epoch(state, train, params)
-                valid_loss, accuracy = evaluate_loss(network, valid)
-                history.append(EpochRecord(epoch, lr, train_loss, valid_loss, accuracy))
-                _require_finite(history[-1])
-                stop = best.update(epoch, valid_loss, network)
-                for callback in callbacks:
-                    callback(history[-1])
-                if stop:
-                    break
-        finally:
-            best.restore(network)
-    return FitResult(history, best.epoch, best.loss, stop)
+    if len(valid) == 0:
+        raise ConfigError("prepare.split: there are no validation rows, which choose the best epoch: raise valid")
 
 
-def start_state(network: nn.Module, rows: int, params: TrainParams, seed: int) -> TrainState:
-    """Return the state before the first step."""
-    shuffle = torch.Generator().manual_seed(stream_seed(seed, "shuffle"))
-    total = params.epochs * steps_per_epoch(rows, params.batch_size)
-    return TrainState(network, build_optimizer(network, params.optimizer), shuffle, total)
+def _read_losses(state: TrainState, waiting: list[Tensor]) -> None:
+    if waiting:
+        state.losses += torch.stack(waiting).tolist()
+        waiting.clear()
 
 
-def run_epoch(state: TrainState, data: TensorData, params: TrainParams) -> tuple[float, float]:
-    """Train on every row once; return the mean loss over rows and the last learning rate."""
-    state.network.train()
-    total = torch.zeros((), device=data.target.device)  # summed on the device: one transfer an epoch
-    lr = 0.0
-    for batch in data.shuffled_batches(params.batch_size, state.shuffle):
-        lr = params.optimizer.lr * lr_factor(state.step, state.total_steps, params.schedule)
-        total += train_step(state, batch, params, lr) * len(batch)
-    return total.item() / len(data), lr
+def _save(state: TrainState, checkpoints: Checkpoints | None) -> None:
+    if checkpoints is not None and state.group.leads:
+        checkpoints.save(state)
 
 
-def train_step(state: TrainState, batch: TensorData, params: TrainParams, lr: float) -> Tensor:
-    """Take one optimizer step; return the () loss before it."""
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
-    state.optimizer.zero_grad(set_to_none=True)
-    logits = state.network(batch.inputs)
-    loss = functional.cross_entropy(logits, batch.target, label_smoothing=params.label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if params.clip_norm is not None:
-        nn.utils.clip_grad_norm_(state.network.parameters(), params.clip_norm)
-    state.optimizer.step()
-    state.step += 1
-    return loss.detach()
-
-
-@torch.no_grad()
-def evaluate_loss(network: nn.Module, data: TensorData) -> tuple[float, float]:
-    """Return mean cross entropy and accuracy over all rows."""
-    logits = predict_logits(network, data)
-    loss = functional.cross_entropy(logits, data.target)
-    return loss.item(), (logits.argmax(dim=1) == data.target).float().mean().item()
-
-
-@torch.no_grad()
-def predict_logits(network: nn.Module, data: TensorData) -> Tensor:
-    """Return (N, K) logits of all rows, in order, in evaluation mode."""
-    network.eval()
-    return torch.cat([network(batch.inputs) for batch in data.batches(EVALUATION_ROWS)])
-
-
-def _patience(params: TrainParams) -> tuple[int | None, float]:
-    stopping = params.early_stopping
-    return (stopping.patience, stopping.min_delta) if stopping else (None, 0.0)
-
-
-def _require_finite(record: EpochRecord) -> None:
-    for name in ("train_loss", "valid_loss"):
-        if not math.isfinite(value := getattr(record, name)):
-            raise StageError(
-                f"{name} is {value} in epoch {record.epoch}: training diverged; "
-                f"lower train.optimizer.lr or set train.clip_norm"
-            )
+def _tell(callbacks: Sequence[Callback], record: EpochRecord) -> None:
+    for callback in callbacks:
+        callback(record)
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators, which dropout draws from, and give them back as they were."""
+def _own_random_state(device: torch.device) -> Iterator[None]:
+    """Give torch's global generators, which dropout draws from, back as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _flushed_denormals() -> Iterator[None]:
+    """Take numbers below 1e-38 for zero: processors are up to a hundred times slower with them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@contextmanager
+def _recomputed(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """Let each block forget its activations and compute them again for the gradient (Chen et al. 2016, 1604.06174)."""
+    blocks = list(getattr(network, "blocks", ())) if wanted else []
+    if wanted and not blocks:
+        raise ConfigError("train.recompute: this network has no blocks to compute again: write false")
+    for block in blocks:
+        contexts = partial(_second_pass, block)
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False, context_fn=contexts)
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _second_pass(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Return the contexts of a block's two runs; in the second, BatchNorm must not count the batch again."""
+    return nullcontext(), _unnoticed(block)
+
+
+@contextmanager
+def _unnoticed(block: nn.Module) -> Iterator[None]:
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    before = [
+        (norm.momentum, norm.num_batches_tracked.clone()) for norm in norms if norm.num_batches_tracked is not None
+    ]
+    for norm in norms:
+        norm.momentum = 0.0  # the share of the batch in the running statistics
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked = count

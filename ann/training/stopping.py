@@ -8,28 +8,38 @@ from torch import Tensor, nn
 
 @dataclass
 class BestWeights:
-    """The weights of the epoch with the lowest validation loss; patience None never stops."""
+    """The weights of the epoch with the least watched value; patience None never stops.
 
-    patience: int | None
+    A metric of which more is better is given negated.
+    """
+
+    patience: int | None = None
     min_delta: float = 0.0
-    loss: float = math.inf
+    window: int = 1
+    value: float = math.inf
     epoch: int = 0
-    _weights: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    _reference: float = math.inf
-    _waited: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    reference: float = math.inf
+    waited: int = 0
+    recent: list[float] = field(default_factory=list)
 
-    def update(self, epoch: int, loss: float, network: nn.Module) -> bool:
-        """Take note of an epoch; return whether training should stop."""
-        if loss < self.loss:
-            self.loss, self.epoch = loss, epoch
-            self._weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        if loss < self._reference - self.min_delta:
-            self._reference, self._waited = loss, 0
+    def update(self, epoch: int, value: float, network: nn.Module) -> bool:
+        """Take note of an epoch; return whether training should stop.
+
+        What must improve by `min_delta` within `patience` epochs is the mean of the last `window` values.
+        """
+        if value < self.value:
+            self.value, self.epoch = value, epoch
+            self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.recent = [*self.recent, value][-self.window :]
+        mean = sum(self.recent) / len(self.recent)
+        if mean < self.reference - self.min_delta:
+            self.reference, self.waited = mean, 0
         else:
-            self._waited += 1
-        return self.patience is not None and self._waited >= self.patience
+            self.waited += 1
+        return self.patience is not None and self.waited >= self.patience
 
     def restore(self, network: nn.Module) -> None:
         """Load the best weights into the network; an untrained one stays as it is."""
-        if self._weights:
-            network.load_state_dict(self._weights)
+        if self.weights:
+            network.load_state_dict(self.weights)

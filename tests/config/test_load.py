@@ -127,8 +127,8 @@ def test_quantization_may_only_end_a_recipe(params_file):
 @pytest.mark.parametrize(
     ("old", "replacement", "name", "choices"),
     [
-        ("lr: 0.01", "name: adam", "train.optimizer", ["'adamw'", "'sgd'"]),
-        ("epochs: 6", "schedule: {name: step}", "train.schedule", ["'cosine'", "'constant'"]),
+        ("lr: 0.01", "name: adan", "train.optimizer", ["'adam'", "'adamw'", "'sgd'"]),
+        ("epochs: 6", "schedule: {name: linear}", "train.schedule", ["'cosine'", "'constant'"]),
         ("prepare: {}", "prepare: {numbers: std}", "prepare.numbers", ["'standard'", "'minmax'"]),
         ("role: slice", "role: slize", "data.columns.town.role", ["'feature'", "'drop'", "'slice'"]),
         ("step: prune", "step: shrink", "compress.recipes.1.steps.0", ["'prune'", "'quantize'"]),

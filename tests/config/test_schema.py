@@ -39,7 +39,7 @@ def test_a_good_file_satisfies_the_schema(schema, document):
     [
         ("train", {"epochs": 0}),
         ("train", {"epoch": 5}),
-        ("train", {"optimizer": {"name": "adam"}}),
+        ("train", {"optimizer": {"name": "adan"}}),
         ("prepare", {"numbers": "std"}),
         ("compress", {"recipes": [{"name": "x", "steps": []}]}),
         ("data", {}),

@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from ann.evaluation.curves import calibration_points, confusion, precision_recall_points, roc_points
 from ann.report.pictures import (
     draw_calibration,
     draw_confusion,
+    draw_diagnosis,
     draw_front,
     draw_precision_recall,
     draw_roc,
     draw_training,
 )
+from ann.training.diagnostics import Diagnosis, UnitReport, weight_report
+from ann.training.state import EpochRecord
 
 Draw = Callable[[Path], None]
 
@@ -34,7 +38,15 @@ def names(classes: int) -> tuple[str, ...]:
 
 def history(epochs: int = 5) -> pd.DataFrame:
     epoch = np.arange(1, epochs + 1)
-    return pd.DataFrame({"epoch": epoch, "train_loss": 1 / epoch, "valid_loss": 1 / epoch + 0.1})
+    losses = {"train_loss": 1 / epoch, "valid_loss": 1 / epoch + 0.1}
+    return pd.DataFrame({"epoch": epoch, "lr": 0.1 / epoch, **losses, "valid_auc": 1 - 0.1 / epoch})
+
+
+def diagnosis(path: Path) -> None:
+    norms = {"blocks.0.0": 0.1, "head": 1e-7}
+    records = [EpochRecord(epoch, 0.1, 1.0, 1.0, 1.0, {}, norms) for epoch in (1, 2, 3)]
+    weights = tuple(weight_report(layer, torch.linspace(-1, 1, 60).view(6, 10)) for layer in norms)
+    draw_diagnosis(Diagnosis(weights, (UnitReport("blocks.0.1", "ReLU", 6, 0.5),), ()), records, path)
 
 
 def candidate(name: str, p50: float, value: float, **changes: object) -> dict:
@@ -56,8 +68,9 @@ PICTURES: dict[str, Draw] = {
     "roc of 20": lambda path: draw_roc(roc_points(*scores(20)), names(20), path),
     "precision and recall": lambda path: draw_precision_recall(precision_recall_points(*scores(3)), names(3), path),
     "calibration": lambda path: draw_calibration(calibration_points(*scores(2)), path),
-    "training": lambda path: draw_training(history(), 3, path),
-    "training of one epoch": lambda path: draw_training(history(1), 1, path),
+    "training": lambda path: draw_training(history(), 3, "cross_entropy", path),
+    "training of one epoch": lambda path: draw_training(history(1), 1, "mse", path),
+    "diagnosis": diagnosis,
     "front": lambda path: draw_front(CANDIDATES, 256, path),
     "front of fp32 alone": lambda path: draw_front(CANDIDATES[:1], 1, path),
 }
@@ -76,7 +89,7 @@ def test_a_picture_is_a_png_of_a_reasonable_size(name: str, tmp_path: Path) -> N
     path = tmp_path / "pictures" / "one.png"  # the folder is made
     PICTURES[name](path)
     width, height = size(path)
-    assert 400 < width < 1000
+    assert 400 < width < 1500
     assert 400 < height < 1000
     assert 5_000 < path.stat().st_size < 200_000
 
@@ -91,7 +104,7 @@ def test_the_same_numbers_give_the_same_bytes(name: str, tmp_path: Path) -> None
 def test_other_numbers_give_another_picture(tmp_path: Path) -> None:
     drawn = set()
     for best_epoch in (2, 3):
-        draw_training(history(), best_epoch, tmp_path / "training.png")
+        draw_training(history(), best_epoch, "focal", tmp_path / "training.png")
         drawn.add((tmp_path / "training.png").read_bytes())
     for batch in (1, 256):
         draw_front(CANDIDATES, batch, tmp_path / "front.png")

@@ -9,12 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ann.config.train import SGD, AdamW, Constant, Cosine, TrainParams
+from ann.config.losses import CrossEntropy
+from ann.config.optimizers import SGD, AdamW, Momentum
+from ann.config.schedules import Constant, Cosine
+from ann.config.train import TrainParams
 from ann.data.batches import TensorData
 from ann.errors import ConfigError, StageError
 from ann.models.mlp import MLP
 from ann.seeding import stream_seed
-from ann.training.fit import EpochRecord, evaluate_loss, fit, predict_logits
+from ann.training.fit import fit
+from ann.training.objective import build_objective
+from ann.training.prediction import predict_logits
+from ann.training.state import EpochRecord
 
 
 def some_rows(count: int, seed: int = 0) -> TensorData:
@@ -43,6 +49,13 @@ def distance(network: nn.Module, other: nn.Module) -> float:
     return torch.cat([(a - b).detach().flatten() for a, b in pairs]).norm().item()
 
 
+def assert_same_weights(network: nn.Module, other: nn.Module, atol: float = 1e-6) -> None:
+    """Equal but for rounding: kernels treat the ends of a buffer by other instructions."""
+    theirs = other.state_dict()
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=atol, msg=name)
+
+
 def plain_loop(
     network: nn.Module,
     data: TensorData,
@@ -55,7 +68,7 @@ def plain_loop(
     matrices = [weight for weight in network.parameters() if weight.ndim == 2]
     vectors = [weight for weight in network.parameters() if weight.ndim == 1]
     stepper = optimizer([{"params": matrices}, {"params": vectors, "weight_decay": 0.0}])
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(stream_seed(seed, "shuffle")))
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(stream_seed(seed, "order/1")))
     losses: list[float] = []
     network.train()
     for index in order.split(sizes):
@@ -71,7 +84,7 @@ def plain_loop(
 def test_a_network_learns_64_random_labels_by_heart() -> None:
     data, network = some_rows(64), some_network()
     result = fit(network, data, data, settings(epochs=150, optimizer=AdamW(lr=0.02)), seed=0)
-    assert result.history[result.best_epoch - 1].valid_accuracy == 1.0
+    assert result.history[result.best_epoch - 1].metrics["accuracy"] == 1.0
     assert result.best_loss < 0.01 < result.history[0].valid_loss
 
 
@@ -98,15 +111,15 @@ def test_the_global_generator_neither_decides_nor_changes() -> None:
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(64, [16] * 4), (70, [16] * 4 + [6]), (65, [16] * 3 + [17])])
-def test_an_epoch_of_sgd_gives_exactly_the_weights_of_a_plain_loop(rows: int, sizes: list[int]) -> None:
+def test_an_epoch_of_momentum_gives_the_weights_of_a_plain_loop(rows: int, sizes: list[int]) -> None:
     data, network = some_rows(rows), some_network()
     twin = deepcopy(network)
     params = settings(
         epochs=1,
-        optimizer=SGD(name="sgd", lr=0.1, momentum=0.8, weight_decay=0.01),
+        optimizer=Momentum(name="momentum", lr=0.1, momentum=0.8, weight_decay=0.01),
         schedule=Constant(name="constant"),
         clip_norm=None,
-        label_smoothing=0.1,
+        loss=CrossEntropy(name="cross_entropy", label_smoothing=0.1),
     )
     result = fit(network, data, data, params, seed=9)
     loss = plain_loop(
@@ -117,12 +130,14 @@ def test_an_epoch_of_sgd_gives_exactly_the_weights_of_a_plain_loop(rows: int, si
         sizes=sizes,
         smoothing=0.1,
     )
-    assert digest(network) == digest(twin)
+    assert_same_weights(network, twin)
     assert result.history[0].train_loss == pytest.approx(loss, rel=1e-6)
 
 
-def test_an_epoch_of_adamw_gives_exactly_the_weights_of_a_plain_loop() -> None:
-    data, network = some_rows(50), some_network(norm="batch")
+def test_an_epoch_of_adamw_gives_the_weights_of_a_plain_loop() -> None:
+    # float64: where a gradient is all rounding, Adam's first step still has full length, and its sign is chance
+    data, network = some_rows(50), some_network(norm="batch").double()
+    data = TensorData({**data.inputs, "numeric": data.inputs["numeric"].double()}, data.target)
     twin = deepcopy(network)
     params = settings(epochs=1, optimizer=AdamW(lr=0.01), schedule=Constant(name="constant"), clip_norm=None)
     result = fit(network, data, data, params, seed=2)
@@ -133,7 +148,7 @@ def test_an_epoch_of_adamw_gives_exactly_the_weights_of_a_plain_loop() -> None:
         seed=2,
         sizes=[16, 16, 16, 2],
     )
-    assert digest(network) == digest(twin)
+    assert_same_weights(network, twin)
     assert result.history[0].train_loss == pytest.approx(loss, rel=1e-6)
 
 
@@ -142,7 +157,7 @@ def test_clip_norm_bounds_the_step() -> None:
 
     def moved(clip_norm: float | None) -> float:
         network = deepcopy(start)
-        sgd = SGD(name="sgd", lr=1.0, momentum=0.0)
+        sgd = SGD(name="sgd", lr=1.0)
         params = settings(
             epochs=1, batch_size=64, optimizer=sgd, schedule=Constant(name="constant"), clip_norm=clip_norm
         )
@@ -184,9 +199,9 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
 
 def test_training_that_diverges_stops_with_the_epoch_and_a_remedy_and_keeps_finite_weights() -> None:
     network = some_network(norm="none")
-    sgd = SGD(name="sgd", lr=2, momentum=0.0, weight_decay=2.0)  # every step multiplies the matrices by -3
+    sgd = SGD(name="sgd", lr=2, weight_decay=2.0)  # every step multiplies the matrices by -3
     params = settings(epochs=50, optimizer=sgd, schedule=Constant(name="constant"), clip_norm=None)
-    message = r"_loss is (nan|inf) in epoch \d+: .*lower train\.optimizer\.lr or set train\.clip_norm"
+    message = r"training diverged: .* is (nan|inf) in epoch \d+, step \d+ of 4; .*lower train\.optimizer\.lr, set train"
     with pytest.raises(StageError, match=message):
         fit(network, some_rows(64), some_rows(64), params, seed=0)
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
@@ -196,7 +211,8 @@ def test_evaluation_is_over_all_rows_and_without_dropout() -> None:
     data, network = some_rows(9000), some_network(dropout=0.5).train()  # more rows than go through at once
     logits = predict_logits(network, data)
     torch.testing.assert_close(logits, network.eval()(data.inputs))
-    loss, accuracy = evaluate_loss(network.train(), data)
+    objective = build_objective(network, data, settings())
+    loss, metrics = objective.measure(logits, data.target)
     true = torch.softmax(logits.double(), dim=1)[torch.arange(9000), data.target]
     assert loss == pytest.approx(-true.log().mean().item(), rel=1e-5)
-    assert accuracy == pytest.approx((logits.argmax(dim=1) == data.target).double().mean().item())
+    assert metrics["accuracy"] == pytest.approx((logits.argmax(dim=1) == data.target).double().mean().item())

@@ -1,16 +1,18 @@
 """One step of each optimizer against its formula in NumPy float64; what decays and what does not."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
-from ann.config.train import SGD, AdamW
+from ann.config.optimizers import GD, SGD, Adam, AdamW, Momentum, Muon, OptimizerParams, RMSprop
+from ann.errors import ConfigError
 from ann.models.mlp import MLP
-from ann.training.optimizers import build_optimizer
+from ann.training.flat import FlatParameters
+from ann.training.optimizers import FlatOptimizer, build_optimizer
 
 DECAYING = {"0.weight", "2.weight"}
 """The matrices of `small_network`; biases and the norm are not among them."""
@@ -26,19 +28,32 @@ def weights_of(network: nn.Module) -> Weights:
     return {name: parameter.detach().numpy().copy() for name, parameter in network.named_parameters()}
 
 
-def steps(network: nn.Module, optimizer: Optimizer, count: int, expected: Callable[[str, np.ndarray], None]) -> None:
+def built(network: nn.Module, params: OptimizerParams) -> FlatOptimizer:
+    return build_optimizer(network, FlatParameters.of(network), params)
+
+
+def steps(
+    network: nn.Module,
+    params: OptimizerParams,
+    count: int,
+    expected: Callable[[str, np.ndarray], None],
+    divisor: float | None = None,
+) -> None:
     """Take steps with random gradients and tell `expected` each gradient."""
     random = np.random.default_rng(1)
+    optimizer = built(network, params)
     for _ in range(count):
         for name, parameter in network.named_parameters():
             gradient = random.normal(size=tuple(parameter.shape))
-            parameter.grad = torch.from_numpy(gradient.copy())
+            parameter.grad.copy_(torch.from_numpy(gradient * (divisor or 1.0)))
             expected(name, gradient)
-        optimizer.step()
+        optimizer.step(params.lr, None if divisor is None else torch.tensor(divisor))
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_adamw_follows_its_formula(count: int) -> None:
+@pytest.mark.parametrize("decoupled", [True, False])
+@pytest.mark.parametrize("divisor", [None, 4.0])
+def test_adam_and_adamw_follow_their_formula(count: int, decoupled: bool, divisor: float | None) -> None:
     lr, decay, beta1, beta2 = 0.05, 0.3, 0.8, 0.95
     network = small_network()
     weights = weights_of(network)
@@ -48,61 +63,151 @@ def test_adamw_follows_its_formula(count: int) -> None:
 
     def formula(name: str, gradient: np.ndarray) -> None:
         taken[name] += 1
+        share = decay * (name in DECAYING)
+        if not decoupled:
+            gradient = gradient + share * weights[name]
         first[name] = beta1 * first[name] + (1 - beta1) * gradient
         second[name] = beta2 * second[name] + (1 - beta2) * gradient**2
         mean, square = first[name] / (1 - beta1 ** taken[name]), second[name] / (1 - beta2 ** taken[name])
-        shrunk = weights[name] * (1 - lr * decay * (name in DECAYING))
+        shrunk = weights[name] * (1 - lr * share) if decoupled else weights[name]
         weights[name] = shrunk - lr * mean / (np.sqrt(square) + 1e-8)
 
-    optimizer = build_optimizer(network, AdamW(lr=lr, weight_decay=decay, betas=(beta1, beta2)))
-    steps(network, optimizer, count, formula)
+    kind = AdamW if decoupled else Adam
+    params = kind(name=kind.__name__.lower(), lr=lr, weight_decay=decay, betas=(beta1, beta2))
+    steps(network, params, count, formula, divisor)
     for name, value in weights_of(network).items():
         np.testing.assert_allclose(value, weights[name], rtol=1e-10, atol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "sgd", "gd"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_sgd_follows_its_formula(count: int, nesterov: bool) -> None:
-    lr, decay, momentum = 0.1, 0.2, 0.7
+@pytest.mark.parametrize("divisor", [None, 4.0])
+def test_descent_follows_its_formula(count: int, name: str, divisor: float | None) -> None:
+    lr, decay = 0.1, 0.2
+    momentum = 0.7 if name in ("momentum", "nesterov") else 0.0
     network = small_network()
     weights = weights_of(network)
     velocity = {name: np.zeros_like(value) for name, value in weights.items()}
 
+    def formula(weight: str, gradient: np.ndarray) -> None:
+        full = gradient + decay * (weight in DECAYING) * weights[weight]
+        velocity[weight] = momentum * velocity[weight] + full
+        ahead = full + momentum * velocity[weight] if name == "nesterov" else velocity[weight]
+        weights[weight] = weights[weight] - lr * ahead
+
+    params: OptimizerParams = {"sgd": SGD, "gd": GD}.get(name, Momentum)(name=name, lr=lr, weight_decay=decay)
+    if momentum:
+        params = params.model_copy(update={"momentum": momentum})
+    steps(network, params, count, formula, divisor)
+    for weight, value in weights_of(network).items():
+        np.testing.assert_allclose(value, weights[weight], rtol=1e-10, atol=1e-12, err_msg=weight)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("divisor", [None, 4.0])
+def test_rmsprop_follows_its_formula(count: int, divisor: float | None) -> None:
+    lr, decay, alpha = 0.01, 0.2, 0.9
+    network = small_network()
+    weights = weights_of(network)
+    square = {name: np.zeros_like(value) for name, value in weights.items()}
+
     def formula(name: str, gradient: np.ndarray) -> None:
         full = gradient + decay * (name in DECAYING) * weights[name]
-        velocity[name] = momentum * velocity[name] + full
-        weights[name] = weights[name] - lr * (full + momentum * velocity[name] if nesterov else velocity[name])
+        square[name] = alpha * square[name] + (1 - alpha) * full**2
+        weights[name] = weights[name] - lr * full / (np.sqrt(square[name]) + 1e-8)
 
-    params = SGD(name="sgd", lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=decay)
-    steps(network, build_optimizer(network, params), count, formula)
+    steps(network, RMSprop(name="rmsprop", lr=lr, weight_decay=decay, alpha=alpha), count, formula, divisor)
     for name, value in weights_of(network).items():
         np.testing.assert_allclose(value, weights[name], rtol=1e-10, atol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "params", [AdamW(lr=0.5, weight_decay=0.1), SGD(name="sgd", lr=0.5, momentum=0.0, weight_decay=0.1)]
-)
+def test_muon_moves_hidden_matrices_along_orthogonal_directions_and_leaves_the_rest_to_adamw() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    twin = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    twin.load_state_dict(network.state_dict())
+    before = weights_of(network)
+    muon = built(network, Muon(name="muon", lr=0.1, weight_decay=0.0))
+    adamw = built(twin, AdamW(lr=0.1, weight_decay=0.0))
+    random = torch.Generator().manual_seed(3)
+    for mine, theirs in zip(network.parameters(), twin.parameters(), strict=True):
+        mine.grad.copy_(torch.randn(mine.shape, generator=random))
+        theirs.grad.copy_(mine.grad)
+    muon.step(0.1)
+    adamw.step(0.1)
+    after, reference = weights_of(network), weights_of(twin)
+    for name in ("0.bias", "2.bias", "4.weight", "4.bias"):
+        np.testing.assert_allclose(after[name], reference[name], rtol=1e-6)
+    for name in ("0.weight", "2.weight"):
+        strength = np.linalg.svd(after[name] - before[name], compute_uv=False)
+        # Newton-Schulz leaves singular values between about 0.7 and 1.2; the scale is 0.2 sqrt(max side) lr.
+        assert 0.6 < strength.min() / (0.1 * 0.2 * np.sqrt(8)) <= strength.max() / (0.1 * 0.2 * np.sqrt(8)) < 1.3
+
+
+def test_muon_needs_a_hidden_layer() -> None:
+    with pytest.raises(ConfigError, match=r"muon needs a hidden Linear layer.*write adamw"):
+        built(nn.Linear(3, 2), Muon(name="muon"))
+
+
+@pytest.mark.parametrize("params", [AdamW(lr=0.5, weight_decay=0.1), SGD(name="sgd", lr=0.5, weight_decay=0.1)])
 def test_without_gradients_only_matrices_shrink(params: AdamW | SGD) -> None:
     network = small_network()
     before = weights_of(network)
-    optimizer = build_optimizer(network, params)
-    for parameter in network.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
+    built(network, params).step(0.5)
     for name, value in weights_of(network).items():
         factor = 1 - 0.5 * 0.1 if name in DECAYING else 1.0
         np.testing.assert_allclose(value, before[name] * factor, rtol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("params", [AdamW(), SGD(name="sgd"), Momentum(name="momentum")])
+def test_a_step_with_an_overflow_moves_nothing(params: OptimizerParams) -> None:
+    network = small_network()
+    before = weights_of(network)
+    optimizer = built(network, params)
+    for parameter in network.parameters():
+        parameter.grad.fill_(torch.inf)
+    optimizer.step(0.1, torch.tensor(2.0), found_inf=torch.tensor(1.0))
+    for name, value in weights_of(network).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    "params", [AdamW(), Momentum(name="nesterov"), RMSprop(name="rmsprop"), SGD(name="sgd"), Muon(name="muon")]
+)
+def test_an_optimizer_that_was_written_and_read_goes_on_with_the_same_bits(params: OptimizerParams) -> None:
+    def networks() -> list[nn.Module]:
+        torch.manual_seed(4)
+        return [nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))]
+
+    def gradients(network: nn.Module, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        for parameter in network.parameters():
+            parameter.grad.copy_(torch.randn(parameter.shape, generator=random))
+
+    (straight,), (broken,), (resumed,) = networks(), networks(), networks()
+    one, two, three = (built(network, params) for network in (straight, broken, resumed))
+    for seed in (1, 2, 3):
+        gradients(straight, seed)
+        one.step(0.01)
+    gradients(broken, 1)
+    two.step(0.01)
+    resumed.load_state_dict(broken.state_dict())
+    three.load_tensors({name: tensor.clone() for name, tensor in two.tensors().items()})
+    for seed in (2, 3):
+        gradients(resumed, seed)
+        three.step(0.01)
+    for mine, theirs in zip(resumed.parameters(), straight.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 @pytest.mark.parametrize("norm", ["layer", "batch"])
-def test_embeddings_and_layers_decay_and_every_parameter_is_optimized_once(norm: str) -> None:
+def test_embeddings_and_layers_decay_and_every_parameter_lies_in_the_buffer_once(norm: str) -> None:
     network = MLP(width=2, sizes=[5], num_classes=3, hidden=[4], norm=norm)
-    decaying, constant = build_optimizer(network, AdamW(weight_decay=0.1)).param_groups
-    assert (decaying["weight_decay"], constant["weight_decay"]) == (0.1, 0.0)
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    assert {names[id(parameter)] for parameter in decaying["params"]} == {
-        "embeddings.0.weight",
-        "blocks.0.0.weight",
-        "head.weight",
-    }
-    assert len(decaying["params"]) + len(constant["params"]) == len(names)
+    flat = FlatParameters.of(network)
+    edge = flat.weights[flat.decaying :].data_ptr()
+    decaying = {name for name, parameter in network.named_parameters() if parameter.data_ptr() < edge}
+    assert decaying == {"embeddings.0.weight", "blocks.0.0.weight", "head.weight"}
+    assert set(flat.names) == {name for name, _ in network.named_parameters()}
+    ranges = sorted((parameter.data_ptr(), parameter.numel() * 4) for parameter in network.parameters())
+    assert all(start + size <= following for (start, size), (following, _) in pairwise(ranges))
+    assert all(parameter.data_ptr() % 64 == flat.weights.data_ptr() % 64 for parameter in network.parameters())

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ann.config.train import AdamW, EarlyStopping, TrainParams
+from ann.config.optimizers import AdamW
+from ann.config.train import EarlyStopping, TrainParams
 from ann.data.batches import TensorData
 from ann.models.mlp import MLP
-from ann.training.fit import EpochRecord, fit
+from ann.training.fit import fit
+from ann.training.state import EpochRecord
 from ann.training.stopping import BestWeights
 
 
@@ -22,7 +24,7 @@ def answers(losses: list[float], patience: int | None, min_delta: float = 0.0) -
 def test_training_stops_after_patience_epochs_without_improvement() -> None:
     stops, best = answers([1.0, 0.9, 0.95, 0.93, 0.91], patience=3)
     assert stops == [False, False, False, False, True]
-    assert (best.epoch, best.loss) == (2, 0.9)
+    assert (best.epoch, best.value) == (2, 0.9)
 
 
 def test_an_improvement_starts_the_wait_anew() -> None:
@@ -39,7 +41,7 @@ def test_an_equal_loss_is_no_improvement_and_keeps_the_earlier_epoch() -> None:
 def test_a_fall_within_min_delta_does_not_count_but_its_weights_are_the_best() -> None:
     stops, best = answers([1.0, 0.95, 0.92], patience=2, min_delta=0.1)
     assert stops == [False, False, True]
-    assert (best.epoch, best.loss) == (3, 0.92)
+    assert (best.epoch, best.value) == (3, 0.92)
 
 
 def test_slow_falls_add_up_to_an_improvement() -> None:
@@ -55,7 +57,7 @@ def test_without_patience_training_never_stops() -> None:
 
 def test_a_loss_that_is_not_a_number_is_never_the_best() -> None:
     stops, best = answers([math.nan, 1.0, math.nan], patience=None)
-    assert (best.epoch, best.loss) == (2, 1.0)
+    assert (best.epoch, best.value) == (2, 1.0)
     assert stops == [False] * 3
 
 

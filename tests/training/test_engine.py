@@ -1,0 +1,90 @@
+"""Which way a step runs, that the ways agree, and that what cannot run is said."""
+
+import pytest
+import torch
+
+from ann.config.train import TrainParams
+from ann.data.batches import TensorData
+from ann.models.mlp import MLP
+from ann.training.engine import CompiledStep, EagerStep, build_step, graph_obstacle
+from ann.training.fit import FitResult, fit
+from ann.training.objective import build_objective
+from ann.training.state import TrainState, start_state
+
+
+def rows(count: int = 96, device: str = "cpu") -> TensorData:
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(count, 4, generator=random)
+    return TensorData({"numeric": x.to(device)}, (x[:, 0] > 0).long().to(device))
+
+
+def new_network(dropout: float = 0.0) -> MLP:
+    torch.manual_seed(1)
+    return MLP(width=4, sizes=[], num_classes=2, hidden=[16], norm="batch", dropout=dropout)
+
+
+def started(**changes: object) -> TrainState:
+    network, params = new_network(), TrainParams(batch_size=32, **changes)
+    return start_state(network, rows(), params, build_objective(network, rows(), params))
+
+
+def fitted(device: str = "cpu", **changes: object) -> tuple[MLP, FitResult]:
+    network = new_network().to(device)
+    params = TrainParams(epochs=3, batch_size=32, early_stopping=None, **changes)
+    return network, fit(network, rows(device=device), rows(device=device), params, seed=0)
+
+
+def test_the_processor_runs_eagerly_by_default() -> None:
+    assert isinstance(build_step(started(), rows()), EagerStep)
+
+
+def test_a_graph_on_a_processor_is_replaced_and_the_log_says_why(caplog) -> None:
+    assert isinstance(build_step(started(engine="graphed"), rows()), EagerStep)
+    assert "train.engine: graphed needs a CUDA device; steps run eagerly" in caplog.text
+
+
+def test_what_is_in_the_way_of_a_graph_is_named() -> None:
+    assert graph_obstacle(started()) == "a CUDA device"
+
+
+@pytest.mark.slow
+def test_compiled_steps_end_where_eager_ones_do() -> None:
+    compiled, result = fitted(engine="compiled")
+    eager, reference = fitted(engine="eager")
+    for mine, theirs in zip(compiled.parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+    assert result.best_loss == pytest.approx(reference.best_loss, rel=1e-4)
+
+
+def test_where_nothing_can_be_compiled_steps_run_eagerly_and_the_log_says_why(monkeypatch, caplog) -> None:
+    def no_compiler(*_: object) -> object:
+        raise RuntimeError("InvalidCxxCompiler: no working C++ compiler found\nmore")
+
+    monkeypatch.setattr(torch, "compile", lambda _: no_compiler)
+    network, result = fitted(engine="compiled")
+    assert "compiled does not work here (InvalidCxxCompiler: no working C++ compiler found)" in caplog.text
+    reference, expected = fitted(engine="eager")
+    assert result.history == expected.history
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), reference.parameters(), strict=True))
+
+
+def test_a_compiled_step_is_tried_once(monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda forward: lambda *given: (calls.append(1), forward(*given))[1])
+    state = started(engine="compiled")
+    step = build_step(state, rows())
+    assert isinstance(step, CompiledStep)
+    for _ in range(3):
+        step(torch.arange(32), 0.01)
+    assert len(calls) == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "momentum", "rmsprop"])
+def test_replayed_graphs_end_where_eager_steps_do(optimizer: str) -> None:
+    settings = {"optimizer": {"name": optimizer, "lr": 0.01}, "precision": "fp32"}
+    graphed, result = fitted("cuda", engine="graphed", **settings)
+    eager, reference = fitted("cuda", engine="eager", **settings)
+    for mine, theirs in zip(graphed.parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    assert result.best_loss == pytest.approx(reference.best_loss, rel=1e-3)
