@@ -31,6 +31,7 @@ format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev data ## Measure; the results go to benchmarks/results and docs/benchmarks.md
+	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.page

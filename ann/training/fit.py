@@ -23,7 +23,7 @@ from ann.training.interrupts import TERMINATED, Interrupts
 from ann.training.objective import Objective, build_objective
 from ann.training.prediction import pass_through, predict_logits
 from ann.training.state import EpochRecord, TrainState, start_state
-from ann.training.step import diverged
+from ann.training.step import DivergenceError, diverged
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,9 @@ def fit(
             _tell(callbacks, record)
         step = build_step(state, train)
         while not state.finished:
-            run_epoch(state, step, train, seed, checkpoints, interrupts)
-            end_epoch(state, train, valid)
+            with _naming_checkpoint(checkpoints):
+                run_epoch(state, step, train, seed, checkpoints, interrupts)
+                end_epoch(state, train, valid)
             _tell(callbacks, state.history[-1])
             stop = group.any(interrupts.pending)
             if stop or state.finished or (checkpoints and checkpoints.due()):
@@ -141,9 +142,6 @@ def epoch_order(state: TrainState, data: TensorData, seed: int) -> Tensor:
 def end_epoch(state: TrainState, train: TensorData, valid: TensorData) -> None:
     """Judge the epoch on validation rows, note it in the history, and go on to the next."""
     losses = state.group.sum_(torch.tensor(state.losses, dtype=torch.float64)).tolist()
-    for number, loss in enumerate(losses):
-        if not math.isfinite(loss):
-            raise diverged(state, f"the loss is {loss}", step=number)
     sizes = [len(index) for index in chunks(torch.empty(len(train)), state.batch_size)]
     train_loss = math.fsum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(train)
     lr = state.lr(state.step - 1)
@@ -182,14 +180,29 @@ def _check(train: TensorData, valid: TensorData, params: TrainParams) -> None:
 
 
 def _read_losses(state: TrainState, waiting: list[Tensor]) -> None:
+    """Wait for the GPU; before its weights are saved or judged, every loss must be a number."""
     if waiting:
         state.losses += torch.stack(waiting).tolist()
         waiting.clear()
+        for number, loss in enumerate(state.losses):
+            if not math.isfinite(loss):
+                raise diverged(state, f"the loss is {loss}", step=number)
 
 
 def _save(state: TrainState, checkpoints: Checkpoints | None) -> None:
     if checkpoints is not None and state.group.leads:
         checkpoints.save(state)
+
+
+@contextmanager
+def _naming_checkpoint(checkpoints: Checkpoints | None) -> Iterator[None]:
+    """Tell in an error about divergence which checkpoint is the last good one."""
+    try:
+        yield
+    except DivergenceError as error:
+        if checkpoints is None or (newest := checkpoints.newest()) is None:
+            raise
+        raise DivergenceError(f"{error}; the last good checkpoint is {newest}") from None
 
 
 def _tell(callbacks: Sequence[Callback], record: EpochRecord) -> None:

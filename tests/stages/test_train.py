@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_ends_the_stage_before_a_run_is_touched(prepared: P
 
 
 def test_a_run_that_died_before_its_first_checkpoint_is_taken_up(prepared: Project, monkeypatch) -> None:
-    def vanish(*_: object) -> None:
+    def vanish(*_: object, **__: object) -> None:
         raise Dead
 
     monkeypatch.setattr(train, "fit", vanish)

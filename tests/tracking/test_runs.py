@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from ann.lineage import lineage_of
 from ann.project import Project
 from ann.stages import train
 from ann.tracking.projection import recorded_lineage, run_for_build
-from ann.tracking.runs import flatten, runs_of, training_run
-from ann.tracking.store import connect
+from ann.tracking.runs import EpochLogger, flatten, runs_of, training_run
+from ann.tracking.store import Store, connect
+from ann.training.checkpoints import open_checkpoints
+from ann.training.state import EpochRecord
 
 
 @pytest.fixture
@@ -22,9 +26,15 @@ def here(project: Path) -> Project:
     return Project.at(project)
 
 
-def opened(project: Project):
+@contextmanager
+def opened(project: Project) -> Iterator[tuple[Store, str]]:
     params = project.params()
-    return training_run(project, params, lineage_of("train", params, project))
+    lineage = lineage_of("train", params, project)
+    with (
+        open_checkpoints(project.state / "checkpoints" / lineage.key, lineage.key) as checkpoints,
+        training_run(project, params, lineage, checkpoints) as run,
+    ):
+        yield run
 
 
 def statuses(project: Project) -> list[str]:
@@ -43,11 +53,43 @@ def test_a_run_ends_finished_failed_or_killed_as_its_block_ends(here: Project) -
     assert sorted(statuses(here)) == ["FAILED", "FINISHED", "KILLED"]
 
 
-def test_a_run_that_a_dead_process_left_running_is_ended_as_killed(here: Project) -> None:
+def test_a_run_that_a_dead_process_left_without_a_number_is_taken_up(here: Project) -> None:
     assert subprocess.run([sys.executable, "-c", LEAVE_RUNNING, str(here.root)], check=False).returncode == 9
     assert statuses(here) == ["RUNNING"]
     with opened(here):
+        assert statuses(here) == ["RUNNING"]
+    assert statuses(here) == ["FINISHED"]
+
+
+def test_a_run_with_numbers_whose_checkpoint_is_gone_is_ended_as_killed(here: Project) -> None:
+    with pytest.raises(KeyboardInterrupt), opened(here) as (store, run_id):  # noqa: PT012
+        store.client.log_metric(run_id, "valid_loss", 1.0, step=1)
+        raise KeyboardInterrupt
+    store.client.update_run(run_id, status="RUNNING")  # as a killed process leaves it
+    with opened(here):
         assert sorted(statuses(here)) == ["KILLED", "RUNNING"]
+
+
+def test_a_run_of_another_machine_is_left_alone(here: Project) -> None:
+    with pytest.raises(KeyboardInterrupt), opened(here) as (store, run_id):
+        raise KeyboardInterrupt
+    store.client.update_run(run_id, status="RUNNING")
+    store.client.set_tag(run_id, "ann.home", "elsewhere:/state")
+    with opened(here):
+        assert statuses(here) == ["RUNNING", "RUNNING"]
+
+
+def test_metrics_that_a_run_holds_are_not_written_again(here: Project) -> None:
+    records = [EpochRecord(epoch, 0.1, 1.0, 2.0, 3.0, {"auc": 0.5}, {}) for epoch in range(1, 9)]
+    with opened(here) as (store, run_id):
+        for told in (records[:6], records):  # a resumed training tells the epochs of before again
+            logger = EpochLogger(store, run_id)
+            for record in told:
+                logger(record)
+            logger.flush()
+        for name in ("lr", "train_loss", "valid_loss", "valid_auc", "grad_norm"):
+            steps = [entry.step for entry in store.client.get_metric_history(run_id, name)]
+            assert steps == list(range(1, 9)), name
 
 
 LEAVE_RUNNING = """
@@ -55,10 +97,13 @@ import os, sys
 from ann.lineage import lineage_of
 from ann.project import Project
 from ann.tracking.runs import training_run
+from ann.training.checkpoints import open_checkpoints
 project = Project.at(sys.argv[1])
 params = project.params()
-with training_run(project, params, lineage_of("train", params, project)):
-    os._exit(9)
+lineage = lineage_of("train", params, project)
+with open_checkpoints(project.state / "checkpoints" / lineage.key, lineage.key) as checkpoints:
+    with training_run(project, params, lineage, checkpoints):
+        os._exit(9)
 """
 
 

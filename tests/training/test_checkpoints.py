@@ -145,6 +145,14 @@ def test_a_signal_saves_between_two_steps_and_ends_training(number: int, tmp_pat
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_training_that_diverges_names_its_last_good_checkpoint(tmp_path: Path) -> None:
+    network = new_network()
+    params = TrainParams(**{**BASE, "epochs": 50, "optimizer": {"name": "sgd", "lr": 90, "weight_decay": 9.0}})
+    with pytest.raises(StageError, match=r"training diverged: .* in epoch \d+, step \d+ of 8; .*; the last good check"):
+        fit(network, TRAIN, VALID, params, seed=5, checkpoints=Checkpoints(tmp_path, "key"))
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(Checkpoints(tmp_path, "key").newest()).values())
+
+
 def checkpoint(folder: Path) -> Path:
     with pytest.raises(Killed):
         trained(TrainParams(**BASE), AtStep(folder, 5), [])

@@ -178,6 +178,67 @@ def test_the_learning_rate_falls_to_zero_over_all_epochs() -> None:
     assert rates[2] == pytest.approx(0, abs=1e-12)
 
 
+def rare_rows(count: int, seed: int) -> TensorData:
+    """Two classes that overlap, one of them in 4 % of the rows."""
+    random = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 4, generator=random)
+    return TensorData({"numeric": x}, (x[:, 0] + 0.5 * torch.randn(count, generator=random) > 2).long())
+
+
+def recall_of_the_rare_class(**changes: object) -> float:
+    torch.manual_seed(11)
+    network = MLP(width=4, sizes=[], num_classes=2, hidden=[16], dropout=0.0)
+    train, valid = rare_rows(1500, 0), rare_rows(1500, 1)
+    fit(network, train, valid, settings(epochs=6, batch_size=64, optimizer=AdamW(lr=0.01), **changes), seed=0)
+    found = predict_logits(network, valid).argmax(dim=1)[valid.target == 1]
+    return found.double().mean().item()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": {"name": "cross_entropy", "class_weights": "balanced"}},
+        {"loss": {"name": "focal", "alpha": 0.9}},
+        {"sampling": "balanced"},
+    ],
+    ids=["weights", "focal", "sampling"],
+)
+def test_each_remedy_for_imbalance_finds_more_of_the_rare_class(change: dict[str, object]) -> None:
+    assert recall_of_the_rare_class(**change) > recall_of_the_rare_class(loss="cross_entropy") + 0.1
+
+
+class Picture(nn.Module):
+    """(B, 1, 8, 8) -> (B, 2); remembers what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.shown = nn.Linear(64, 2), []
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        if self.training:
+            self.shown.append(inputs["image"])
+        return self.head(inputs["image"].flatten(1))
+
+
+def test_augmentation_changes_what_the_network_sees_and_not_the_data() -> None:
+    images = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    data = TensorData({"image": images}, torch.arange(40) % 2)
+
+    def shown(seed: int, augment: list[object]) -> Tensor:
+        torch.manual_seed(3)
+        network = Picture()
+        fit(network, data, data, settings(augment=augment, batch_size=20), seed=seed)
+        return torch.cat(network.shown)
+
+    before = images.clone()
+    plain, turned = shown(1, []), shown(1, ["rotation", "flip"])
+    assert torch.equal(images, before)
+    assert not torch.equal(plain, turned)
+    assert torch.equal(shown(1, ["rotation", "flip"]), turned)
+    assert not torch.equal(shown(2, ["rotation", "flip"]), turned)
+    assert shown(1, ["mixup"]).shape == plain.shape
+
+
 def test_every_callback_sees_every_epoch_in_order() -> None:
     data, seen = some_rows(64), []
 
