@@ -20,7 +20,7 @@ def rows(count: int = 96, device: str = "cpu") -> TensorData:
 
 def new_network(dropout: float = 0.0) -> MLP:
     torch.manual_seed(1)
-    return MLP(width=4, sizes=[], num_classes=2, hidden=[16], norm="batch", dropout=dropout)
+    return MLP(width=4, sizes=[], num_classes=2, hidden=[16], norm="layer", dropout=dropout)
 
 
 def started(**changes: object) -> TrainState:
@@ -80,6 +80,7 @@ def test_a_compiled_step_is_tried_once(monkeypatch) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "momentum", "rmsprop"])
 def test_replayed_graphs_end_where_eager_steps_do(optimizer: str) -> None:
     settings = {"optimizer": {"name": optimizer, "lr": 0.01}, "precision": "fp32"}
