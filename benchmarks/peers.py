@@ -185,7 +185,7 @@ def with_skorch(rows: Tensor, target: Tensor, batch_size: int) -> Side:
 
 
 def with_keras(rows: Tensor, target: Tensor, batch_size: int) -> Side:
-    """Keras 3 on torch: compile and fit on arrays, which it gathers faster than a DataLoader does."""
+    """Keras 3 on torch: compile and fit on arrays, which is no slower than to hand it a DataLoader."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
 

@@ -57,9 +57,9 @@ SPEED = TrainParams(
 )
 MNIST_SETTINGS = TrainParams(
     epochs=2,
-    batch_size=128,
-    loss=CrossEntropy(name="cross_entropy"),
-    optimizer=AdamW(lr=0.01),
+    batch_size=256,
+    loss=CrossEntropy(name="cross_entropy", label_smoothing=0.2),
+    optimizer=AdamW(lr=0.03),
     schedule=OneCycle(name="one_cycle"),
     early_stopping=None,
     clip_norm=None,
@@ -205,16 +205,14 @@ def logging(row: str, quick: bool) -> None:
 
 
 class SmallCNN(nn.Module):
-    """Two strided convolutions and a hidden layer; channels lie last, which the CPU's convolutions like."""
+    """Two strided convolutions and a hidden layer: 0.3 million multiplications an image where the tutorial has 12."""
 
-    def __init__(self, channels: tuple[int, int] = (32, 64), hidden: int = 128) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        first, second = channels
         self.layers = nn.Sequential(
-            *(nn.Conv2d(1, first, 6, stride=3, padding=2, bias=False), nn.BatchNorm2d(first), nn.ReLU()),
-            *(nn.Conv2d(first, second, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(second), nn.ReLU()),
-            *(nn.Flatten(), nn.Linear(second * 25, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()),
-            nn.Linear(hidden, 10),
+            *(nn.Conv2d(1, 16, 6, stride=3, padding=2, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
+            *(nn.Conv2d(16, 48, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(48), nn.ReLU()),
+            *(nn.Flatten(), nn.Linear(48 * 25, 96, bias=False), nn.BatchNorm1d(96), nn.ReLU(), nn.Linear(96, 10)),
         )
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
