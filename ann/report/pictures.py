@@ -88,10 +88,12 @@ def draw_diagnosis(diagnosis: Diagnosis, history: Sequence[EpochRecord], path: P
         gradients.plot(epochs, [record.layer_norms[layer] for record in history], label=layer, linewidth=1.2)
     gradients.set_yscale("log")
     if len(history[0].layer_norms) <= MAX_LABELLED_CLASSES:
-        gradients.legend(frameon=False, fontsize=7)
+        gradients.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     _frame(units, "Units that are the same for every row", "", "share")
     units.bar([report.layer for report in diagnosis.units], [report.dead for report in diagnosis.units], color=ORANGE)
     units.set_ylim(0, 1)
+    if not any(report.dead for report in diagnosis.units):
+        units.text(0.5, 0.5, "none", ha="center", va="center", transform=units.transAxes, color=GREY)
     units.tick_params(axis="x", rotation=30, labelsize=7)
     for number, report in enumerate(diagnosis.weights[:8]):
         axes = figure.add_subplot(grid[1 + number // 4, number % 4])

@@ -113,6 +113,7 @@ class Checkpoints:
             "epoch": state.epoch,
             "done": state.done,
             "losses": state.losses,
+            "norms": state.norms,
             "accumulate": state.accumulate,
             "stopped_early": state.stopped_early,
             "finished": state.finished,
@@ -214,6 +215,7 @@ def _load(state: TrainState, facts: dict[str, Any], tensors: dict[str, Tensor]) 
     state.best.weights = parts.get("best", {})
     state.plateau = PlateauState(**facts["plateau"]) if facts["plateau"] else None
     state.epoch, state.done, state.losses = facts["epoch"], facts["done"], facts["losses"]
+    state.norms = facts["norms"]
     state.accumulate, state.stopped_early = facts["accumulate"], facts["stopped_early"]
     state.history = [EpochRecord(**record) for record in facts["history"]]
     torch.set_rng_state(parts["random"]["cpu"].cpu())

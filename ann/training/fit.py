@@ -117,6 +117,8 @@ def run_epoch(
     for index in chunks(epoch_order(state, data, seed), state.batch_size)[state.done :]:
         loss = step(index, state.lr(state.step))
         state.done += 1
+        if state.done == max(1, state.steps_per_epoch - 1):
+            state.note_norms()  # the last batch may be a few rows
         if on_cpu:
             state.losses.append(loss.item())
         else:
@@ -145,11 +147,11 @@ def end_epoch(state: TrainState, train: TensorData, valid: TensorData) -> None:
     sizes = [len(index) for index in chunks(torch.empty(len(train)), state.batch_size)]
     train_loss = math.fsum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(train)
     lr = state.lr(state.step - 1)
-    grad_norm, layer_norms = state.grad_norm(), state.layer_norms()
+    grad_norm = state.norms.pop("")
     valid_loss, metrics = _judge(state, train, valid)
-    record = EpochRecord(state.epoch, lr, train_loss, valid_loss, grad_norm, metrics, layer_norms)
+    record = EpochRecord(state.epoch, lr, train_loss, valid_loss, grad_norm, metrics, state.norms)
     state.history.append(record)
-    state.epoch, state.done, state.losses = state.epoch + 1, 0, []
+    state.epoch, state.done, state.losses, state.norms = state.epoch + 1, 0, [], {}
 
 
 def _judge(state: TrainState, train: TensorData, valid: TensorData) -> tuple[float, dict[str, float]]:

@@ -23,7 +23,7 @@ from ann.training.stopping import BestWeights
 class EpochRecord:
     """What one epoch gave. Losses are means over rows; metrics are of the validation rows.
 
-    `lr` and the norms of gradients (before clipping) are those of the epoch's last step.
+    `lr` is that of the epoch's last step, the norms of gradients (before clipping) those of its last full batch.
     """
 
     epoch: int
@@ -72,6 +72,8 @@ class TrainState:
     """() norm of all gradients before clipping, at the last step; None where the step did not need it."""
     divisor: Tensor | None = None
     """() what the optimizer divided the gradients by, at the last step."""
+    norms: dict[str, float] = field(default_factory=dict)
+    """Norm of each matrix's gradient, and of all under "", at the epoch's last full batch, once it is done."""
     history: list[EpochRecord] = field(default_factory=list)
     stopped_early: bool = False
 
@@ -95,13 +97,8 @@ class TrainState:
         """Steps of all epochs."""
         return self.params.epochs * self.steps_per_epoch
 
-    def grad_norm(self) -> float:
-        """Return the norm of all gradients at the last step, before clipping."""
-        norm = torch.linalg.vector_norm(self.flat.gradients) if self.norm is None else self.norm
-        return norm.item()
-
-    def layer_norms(self) -> dict[str, float]:
-        """Return the norm of each matrix's gradient at the last step, before clipping, in the network's order."""
+    def note_norms(self) -> None:
+        """Read the norms of the last step's gradients, before clipping, in the network's order."""
         named = {
             name.removesuffix(".weight"): parameter.grad
             for name, parameter in self.network.named_parameters()
@@ -109,7 +106,8 @@ class TrainState:
         }
         factor = 1.0 if self.divisor is None else self.divisor.item()  # the fused kernels divide in place
         norms = torch.stack(torch._foreach_norm(list(named.values()))) * factor
-        return dict(zip(named, norms.tolist(), strict=True))
+        everything = torch.linalg.vector_norm(self.flat.gradients) if self.norm is None else self.norm
+        self.norms = dict(zip(named, norms.tolist(), strict=True)) | {"": everything.item()}
 
     def lr(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

@@ -48,8 +48,6 @@ def test_a_deep_network_of_small_weights_vanishes_and_the_first_layers_are_named
     warnings = list(gradient_warnings(result.history))
     assert warnings[0].startswith("blocks.0.0: vanishing gradient, norm ")
     assert "(1 of 1 epochs)" in warnings[0]
-    norms = list(result.history[0].layer_norms.values())
-    assert norms[0] < 1e-6 * norms[11]
 
 
 def test_an_exploding_gradient_is_named_although_it_is_clipped() -> None:
