@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 SWITCHES = {
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",

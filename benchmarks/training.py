@@ -8,12 +8,14 @@ mnist-99: seconds of a cold process, imports and reading included, until trainin
 images. Both sides train on the first 55,000 images and look at the last 5,000 after each epoch; the peer stops at the
 first epoch that reaches the goal; ours runs the epochs that its schedule was fixed to, and fails if it has not arrived.
 The clock then stops, and the test images are read for the first time: both accuracies stand in the note. Ours counts
-only if the mean test accuracy over seeds is at least 99.0 % too. Settings were chosen on the validation images.
+only if the mean test accuracy over seeds is at least 99.0 % too. Its settings are the best of about forty, judged on
+the validation images; the test accuracy was seen beside, so it is no estimate for other images.
 """
 
 import argparse
 import json
 import math
+import operator
 import os
 import subprocess
 import sys
@@ -36,6 +38,7 @@ from ann.config.schedules import Constant, OneCycle
 from ann.config.train import TrainParams
 from ann.data.batches import TensorData
 from ann.models.mlp import MLP
+from ann.training.checkpoints import Checkpoints
 from ann.training.engine import build_step
 from ann.training.fit import fit, run_epoch
 from ann.training.objective import build_objective
@@ -105,16 +108,16 @@ class Contest:
     steps: int = 400
     pairs: int = 7
     bar: float | None = None
-    strictly: bool = False
+    sign: str = ">="
 
 
 CONTESTS = {
     "plain-64": Contest(peers.plain, "a plain loop over a DataLoader", bar=1.8),
     "plain-512": Contest(peers.plain, "a plain loop over a DataLoader", batch_size=512, steps=117, bar=1.3),
     "bare-64": Contest(peers.bare, "the bare step; the aim is 1.2", steps=200, pairs=31, bar=0.97),
-    "lightning-64": Contest(peers.with_lightning, "Lightning, barebones", bar=1.0, strictly=True),
-    "skorch-64": Contest(peers.with_skorch, "skorch without callbacks", bar=1.0, strictly=True),
-    "keras-64": Contest(peers.with_keras, "Keras on torch", bar=1.0, strictly=True),
+    "lightning-64": Contest(peers.with_lightning, "Lightning, barebones", bar=1.0, sign=">"),
+    "skorch-64": Contest(peers.with_skorch, "skorch without callbacks", bar=1.0, sign=">"),
+    "keras-64": Contest(peers.with_keras, "Keras on torch", bar=1.0, sign=">"),
     "matmul-64": Contest(peers.products, "the matrix products alone: what is left of 1 is the gap to the limit"),
 }
 
@@ -136,7 +139,7 @@ def contest(row: str, quick: bool) -> None:
         f"against {its.about}; {pairs} pairs of {steps} steps, batch {its.batch_size}, {what}; "
         f"{ms[0]:.2f} and {ms[1]:.2f} ms a step; loss in the end {losses[0]:.2f} and {losses[1]:.2f}"
     )
-    _save(row, ratio(times), its.bar, note, strictly=its.strictly)
+    _save(row, ratio(times), its.bar, note, sign=its.sign)
 
 
 def _loss(side: Side, rows: Tensor, target: Tensor) -> float:
@@ -181,27 +184,41 @@ def logging(row: str, quick: bool) -> None:
     from ann.tracking.runs import EpochLogger
     from ann.tracking.store import connect
 
+    def share(fitted: Callable[..., None], folder: Path) -> float:
+        os.environ[STATE_VARIABLE] = str(folder)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        store = connect(Project(folder), "benchmark")
+        logger = EpochLogger(store, store.client.create_run(store.experiment_id).info.run_id)
+        told, flushed = Timed(logger), Timed(logger.flush)
+        whole = seconds(lambda: (fitted(callbacks=(told,)), flushed()))
+        return (told.seconds + flushed.seconds) / whole
+
+    _share_of_fit(row, quick, share, 1)
+
+
+def checkpoint(row: str, quick: bool) -> None:
+    """Share of a fit that goes into saving checkpoints."""
+
+    def share(fitted: Callable[..., None], folder: Path) -> float:
+        checkpoints = Checkpoints(folder, "benchmark")
+        whole = seconds(lambda: fitted(checkpoints=checkpoints))
+        return checkpoints.spent_s / whole
+
+    _share_of_fit(row, quick, share, 2)
+
+
+def _share_of_fit(row: str, quick: bool, share: Callable[[Callable[..., None], Path], float], bar: float) -> None:
     rows, target, what = fashion_rows()
-    data, valid = (
-        TensorData({"numeric": rows[5000:]}, target[5000:]),
-        TensorData({"numeric": rows[:5000]}, target[:5000]),
-    )
+    data, valid = (TensorData({"numeric": rows[part]}, target[part]) for part in (slice(5000, None), slice(5000)))
     params = SPEED.model_copy(update={"epochs": 2 if quick else 10, "batch_size": 512})
     shares = []
-    with TemporaryDirectory() as folder:
-        os.environ[STATE_VARIABLE] = folder
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        store = connect(Project(Path(folder)), "benchmark")
-        for seed in range(1 if quick else 3):
-            logger = EpochLogger(store, store.client.create_run(store.experiment_id).info.run_id)
-            told, flushed = Timed(logger), Timed(logger.flush)
-            fitted = Timed(partial(fit, perceptron(), data, valid, params, seed=seed, callbacks=(told,)))
-            fitted()
-            flushed()
-            shares.append(100 * (told.seconds + flushed.seconds) / (fitted.seconds + flushed.seconds))
+    for seed in range(1 if quick else 3):
+        with TemporaryDirectory() as folder:
+            fitted = partial(fit, perceptron(), data, valid, params, seed=seed)
+            shares.append(100 * share(fitted, Path(folder)))
     middle = Ratio(sorted(shares)[len(shares) // 2], min(shares), max(shares))
     note = f"of a fit of {params.epochs} epochs, batch 512, {what}; range of {len(shares)} fits"
-    _save(row, middle, None, note, unit="% of the time")
+    _save(row, middle, bar, note, sign="<=", unit="% of the time")
 
 
 class SmallCNN(nn.Module):
@@ -270,11 +287,12 @@ def _save(
     bar: float | None,
     note: str,
     *,
-    strictly: bool = False,
+    sign: str = ">=",
     unit: str = "times as fast",
     seeds: list[int] | None = None,
 ) -> None:
-    met = None if bar is None else found.median > bar if strictly else found.median >= bar
+    compare = {">=": operator.ge, ">": operator.gt, "<=": operator.le}[sign]
+    met = None if bar is None else bool(compare(found.median, bar))
     save(
         "training",
         Row(
@@ -283,7 +301,7 @@ def _save(
             low=found.low,
             high=found.high,
             unit=unit,
-            bar="" if bar is None else f"{'>' if strictly else '>='} {bar:g}",
+            bar="" if bar is None else f"{sign} {bar:g}",
             met=met,
             seeds=seeds or [],
             note=note,
@@ -296,6 +314,7 @@ def _save(
 
 ROWS: dict[str, Callable[[str, bool], None]] = {
     **dict.fromkeys(CONTESTS, contest),
+    "checkpoint": checkpoint,
     "data-path": data_path,
     "logging": logging,
     "mnist-99": mnist_99,

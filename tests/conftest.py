@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give the libraries homes of their own, and let nothing of the user's decide a test."""
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ANN_HOME"):
         os.environ.pop(name, None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare_environment(tmp_path_factory.mktemp("home"))
     torch.set_num_threads(1)
 

@@ -4,7 +4,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter, time
+from time import time
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
@@ -29,8 +29,6 @@ class EpochLogger:
         self._store, self._run_id = store, run_id
         self._waiting: list[Metric] = []
         self._logged = logged_steps(store, run_id)
-        self.spent_s = 0.0
-        """Time spent in logging."""
 
     def __call__(self, record: EpochRecord) -> None:
         """Take an epoch; several go to MLflow together."""
@@ -40,10 +38,8 @@ class EpochLogger:
 
     def flush(self) -> None:
         """Send what waits."""
-        began = perf_counter()
         log_metrics(self._store, self._run_id, self._waiting)
         self._waiting = []
-        self.spent_s += perf_counter() - began
 
 
 @contextmanager

@@ -79,7 +79,8 @@ def process_group(device: torch.device) -> Iterator[Group]:
     if not launched():
         yield SINGLE
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # Losses and flags are exchanged from the CPU also where gradients lie on GPUs.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield Group(distributed.get_rank(), distributed.get_world_size())
     finally:

@@ -55,9 +55,9 @@ def fit(
     """Train `network` in place and leave the best weights in it, however training ends.
 
     `seed` gives the order of rows, dropout masks and augmentation. The data decides the device. `objective` is what
-    `params` and the data ask for, unless it is given. With `checkpoints`,
-    a training that was killed goes on where the newest one was written and ends with the same bits as one that was
-    not; callbacks are then told the epochs of before again.
+    `params` and the data ask for, unless it is given. With `checkpoints`, a training that was killed goes on where the
+    newest one was written and ends with the same bits as one that was not; callbacks are then told the epochs of
+    before again.
 
     Raises:
         ConfigError: parameters and data do not fit each other.
@@ -69,6 +69,7 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(_own_random_state(train.target.device))
         stack.enter_context(_flushed_denormals())
+        stack.enter_context(_deterministic(params.deterministic and train.target.is_cuda))
         stack.enter_context(_recomputed(network, params.recompute))
         stack.enter_context(synchronised_norms(network, group))
         state = start_state(network, train, params, objective, group)
@@ -227,6 +228,17 @@ def _flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """Let CUDA take only kernels that give the same bits again; `ann.environment` gives cuBLAS the memory it needs."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 @contextmanager
