@@ -18,12 +18,14 @@ ALL = ["validate", "prepare", "train", "evaluate", "compress", "export", "regist
 
 def kill_in_stage(project: Path, stage: str) -> None:
     """Start `ann run` and kill it as soon as DVC's lock says that it works on the stage."""
-    process = subprocess.Popen(
-        [Path(sys.executable).parent / "ann", "run"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    told = project.parent / "stderr.txt"
+    with told.open("w") as file:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "ann", "run"], cwd=project, stdout=subprocess.DEVNULL, stderr=file
+        )
     deadline = time.monotonic() + 120
     while f"build/{stage}" not in _written(project):
-        assert process.poll() is None, f"ended before {stage}"
+        assert process.poll() is None, f"ended before {stage}: {told.read_text()[-2000:]}"
         assert time.monotonic() < deadline
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
