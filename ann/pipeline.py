@@ -6,6 +6,7 @@ as `dvc repro` would write them.
 """
 
 import importlib
+import json
 import logging
 import os
 import shutil
@@ -18,10 +19,10 @@ from time import perf_counter
 from typing import Any
 
 from dvc.exceptions import DvcException
-from dvc.lock import LockError
+from dvc.lock import LockError, make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 from filelock import FileLock, Timeout
@@ -33,6 +34,8 @@ from ann.errors import BusyError, ConfigError, DataError, StageError
 from ann.lineage import lineage_of
 from ann.project import Project
 from ann.tracking.presence import holds
+
+log = logging.getLogger("ann.pipeline")
 
 DATA = "data.dvc"
 PRELOADED = ("torch._dynamo", "torch.onnx._internal.exporter._core", "onnxscript.optimizer")
@@ -193,6 +196,7 @@ class Pipeline:
         """Hold DVC's lock on the project, in its folder (where DVC resolves names), with the files read afresh."""
         try:
             with chdir(self.project.root), lock_repo(self.repo):
+                _discard_torn_rwlock(Path(self.repo.tmp_dir))
                 yield self.repo
         except LockError as error:
             raise BusyError(f"DVC: {error}") from None
@@ -223,6 +227,30 @@ def run_lock(project: Project) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _discard_torn_rwlock(folder: Path) -> None:
+    """Remove DVC's list of files in use where a killed process left it torn; DVC writes it in place.
+
+    Whoever writes it holds its guard, so one that is torn under the guard has no writer any more.
+    """
+    file = folder / RWLOCK_FILE
+    if _whole_json(file):
+        return
+    with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder)):
+        if not _whole_json(file):
+            file.unlink()
+            log.warning("%s was left torn by a process that was killed; it is removed", file)
+
+
+def _whole_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def _inputs(stage: Any) -> dict[str, Any]:

@@ -38,6 +38,8 @@ train: {epochs: 6, batch_size: 64, optimizer: {lr: 0.01}}
 evaluate: {resamples: 100}
 compress:
   max_drop: 0.1
+  batches: [256]
+  objective: bytes
   rounds: 15
   recipes:
     - {name: int8-static, steps: [{step: quantize, mode: static, calibration_rows: 64}]}

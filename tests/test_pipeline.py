@@ -1,5 +1,6 @@
 """The runner, in this process: fresh, restored, ran; what it refuses."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -125,3 +126,21 @@ def test_data_with_other_columns_is_refused_and_nothing_is_kept(built: Path, tmp
     with pytest.raises(DataError, match="same columns"):
         add_data(Project.at(built), [more])
     assert (sorted((built / "data").iterdir()), (built / "data.dvc").read_text()) == before
+
+
+def test_a_lock_file_of_dvc_that_a_killed_process_left_torn_is_removed_and_told(
+    built: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = built / ".dvc" / "tmp" / "rwlock"
+    torn.write_text('{"write": {"build/eval')
+    assert Pipeline(Project.at(built)).run("evaluate").how == "fresh"
+    assert str(torn) in caplog.text
+
+
+def test_a_whole_lock_file_of_dvc_stays(built: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = built / ".dvc" / "tmp" / "rwlock"
+    before = f'{{"write": {{"elsewhere": {{"pid": {os.getpid()}, "cmd": "dvc repro"}}}}, "read": {{}}}}'
+    whole.write_text(before)
+    assert Pipeline(Project.at(built)).run("evaluate").how == "fresh"
+    assert json.loads(whole.read_text())["write"] == json.loads(before)["write"]
+    assert not caplog.text
