@@ -1,4 +1,4 @@
-"""Prepared rows on the device, and an epoch as a permutation of them."""
+"""Prepared rows on the device, and an epoch as row numbers cut into batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,11 +32,6 @@ class TensorData:
         inputs = {name: tensor.index_select(0, index) for name, tensor in self.inputs.items()}
         return TensorData(inputs, self.target.index_select(0, index))
 
-    def shuffled_batches(self, size: int, generator: torch.Generator) -> Iterator["TensorData"]:
-        """Yield one epoch in random order, in batches of `size` rows (see `chunks`)."""
-        for index in chunks(shuffled(len(self), generator).to(self.target.device), size):
-            yield self.rows(index)
-
     def batches(self, size: int) -> Iterator["TensorData"]:
         """Yield the rows in order."""
         for start in range(0, len(self), size):
@@ -57,11 +52,6 @@ class TensorData:
         return TensorData({name: tensor[part] for name, tensor in self.inputs.items()}, self.target[part])
 
 
-def shuffled(rows: int, generator: torch.Generator) -> Tensor:
-    """Return the (N,) row numbers of one epoch: each row once."""
-    return torch.randperm(rows, generator=generator)
-
-
 def balanced(target: Tensor, generator: torch.Generator) -> Tensor:
     """Return (N,) row numbers drawn with replacement so that every class of `target` (N,) comes equally often."""
     by_class = torch.argsort(target, stable=True)
@@ -73,13 +63,14 @@ def balanced(target: Tensor, generator: torch.Generator) -> Tensor:
     return by_class[starts[drawn] + within.long()]
 
 
-def steps_per_epoch(rows: int, size: int) -> int:
-    """Return how many chunks an epoch has."""
+def batch_sizes(rows: int, size: int) -> list[int]:
+    """Return the number of rows of each batch of an epoch; BatchNorm needs two, so a last single row joins others."""
     full, rest = divmod(rows, size)
-    return max(1, full + (rest > 1))
+    if rest == 1 and full:
+        return [size] * (full - 1) + [size + 1]
+    return [size] * full + [rest] * (rest > 0)
 
 
-def chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Cut row numbers into batches; a last batch of a single row joins the one before, since BatchNorm needs two."""
-    steps = steps_per_epoch(len(order), size)
-    return [order[step * size : (step + 1) * size if step < steps - 1 else None] for step in range(steps)]
+def chunks(order: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Cut row numbers into batches of `batch_sizes`."""
+    return order.split_with_sizes(batch_sizes(len(order), size))

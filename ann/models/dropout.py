@@ -21,6 +21,8 @@ class Dropout(nn.Module):
         self.p = p
         self._threshold = dropped - LEVELS // 2
         self._scale = LEVELS / (LEVELS - dropped)
+        self._words = torch.empty(0, dtype=torch.int64)
+        """Memory that each mask's random words use again."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same; nothing changes in evaluation mode."""
@@ -33,6 +35,10 @@ class Dropout(nn.Module):
         return f"p={self.p}"
 
     def _mask(self, x: Tensor) -> Tensor:
-        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-        return (bits >= self._threshold).to(x.dtype).mul_(self._scale)
+        words = (x.numel() + 3) // 4
+        if len(self._words) != words or self._words.device != x.device:
+            self._words = torch.empty(words, dtype=torch.int64, device=x.device)
+        bits = self._words.random_(-(2**63), None).view(torch.int16)
+        bits = bits.view(x.shape) if len(bits) == x.numel() else bits[: x.numel()].view(x.shape)
+        kept = torch.ge(bits, self._threshold, out=torch.empty_like(x))  # 1.0 or 0.0 in one pass
+        return kept.mul_(self._scale)

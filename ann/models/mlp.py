@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ann.models.batchnorm import BatchNorm1d
 from ann.models.dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
@@ -43,7 +44,7 @@ class MLP(nn.Module):
         """{"numeric": (B, F) float, "categorical": (B, C) int64}, either may be absent -> (B, K) logits."""
         parts = [inputs["numeric"]] if "numeric" in inputs else []
         parts += [embed(inputs["categorical"][:, column]) for column, embed in enumerate(self.embeddings)]
-        x = torch.cat(parts, dim=1)
+        x = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.head(x)
@@ -67,7 +68,7 @@ def hidden_block(before: int, after: int, activation: str, norm: str, dropout: f
     """(B, before) -> (B, after)."""
     layers: list[nn.Module] = [nn.Linear(before, after)]
     if norm == "batch":
-        layers.append(nn.BatchNorm1d(after))
+        layers.append(BatchNorm1d(after))
     elif norm == "layer":
         layers.append(nn.LayerNorm(after))
     layers.append(ACTIVATIONS[activation]())

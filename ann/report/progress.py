@@ -18,7 +18,7 @@ class EpochProgress:
     """A training callback that shows loss, accuracy and rows per second."""
 
     def __init__(self, epochs: int, rows: int) -> None:
-        self._rows = rows
+        self._rows, self._done = rows, 0.0
         self._console = Console(file=sys.stderr)
         columns = (
             TextColumn("  epoch"),
@@ -47,10 +47,19 @@ class EpochProgress:
         """Print a line above the bar."""
         self._console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
+    def resume(self, epoch: int, done: float) -> None:
+        """Go on in an epoch of which the share `done` was trained before."""
+        self._done = done
+        self._since = perf_counter()
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=epoch - 1)
+        self.say(f"resumed in epoch {epoch}, {done:.0%} of which is done")
+
     def __call__(self, record: EpochRecord) -> None:
         """Show an epoch."""
         now = perf_counter()
-        rate, self._since = self._rows / (now - self._since), now
+        rate, self._since = self._rows * (1 - self._done) / (now - self._since), now
+        self._done = 0.0
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items())
         text = f"train {record.train_loss:.4f}  valid {record.valid_loss:.4f}  {metrics}  {rate:,.0f} rows/s"
         if self._bar and self._task is not None:

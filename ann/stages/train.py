@@ -1,6 +1,5 @@
 """train: fit the network that `model` and `train` describe, tracked in MLflow, resumed where it was killed."""
 
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from ann.training.fit import FitResult, fit
 from ann.training.losses import check_classes
 from ann.training.network import new_network, pick_device, save_network
 from ann.training.objective import build_objective
+from ann.training.state import TrainState
 
 
 def run(params: Params, project: Project) -> None:
@@ -70,27 +70,30 @@ def _run(params: Params, project: Project, group: Group) -> None:
         open_checkpoints(root / lineage.key, lineage.key) as checkpoints,
         training_run(project, params, lineage, checkpoints) as (store, run_id),
     ):
-        logger = EpochLogger(store, run_id)
         with fresh_folder(project.build.folder("train")) as folder:
-            with EpochProgress(params.train.epochs, len(train)) as progress:
+            with (
+                EpochLogger(store, run_id) as logger,
+                EpochProgress(params.train.epochs, len(train)) as progress,
+            ):
                 progress.say(f"loss: {objective.reason}")
-                try:
-                    result = fit(
-                        network,
-                        train,
-                        valid,
-                        params.train,
-                        seed=params.seed,
-                        objective=objective,
-                        callbacks=(logger, progress),
-                        checkpoints=checkpoints,
-                        group=group,
-                    )
-                except BaseException:
-                    with suppress(Exception):  # the reason why training ended is worth more than its last numbers
-                        logger.flush()
-                    raise
-            logger.flush()
+
+                def resumed(state: TrainState) -> None:
+                    progress.resume(state.epoch, state.done / state.steps_per_epoch)
+                    for record in state.history:  # the last ones may not have come to MLflow
+                        logger(record)
+
+                result = fit(
+                    network,
+                    train,
+                    valid,
+                    params.train,
+                    seed=params.seed,
+                    objective=objective,
+                    callbacks=(logger, progress),
+                    resumed=resumed,
+                    checkpoints=checkpoints,
+                    group=group,
+                )
             save_network(network, folder / "weights.safetensors")
             _save_history(result, folder)
             _save_diagnosis(result, network, train, folder)

@@ -3,8 +3,10 @@
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import time
+from types import TracebackType
+from typing import Self
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
@@ -23,12 +25,27 @@ HOME_TAG = "ann.home"
 
 
 class EpochLogger:
-    """A training callback: epochs go to MLflow in batches, each once, also when a resumed training tells them again."""
+    """A training callback: epochs go to MLflow in batches, each once, also when they are told again.
+
+    What waits at the end of the block is sent, also when training fails.
+    """
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store, self._run_id = store, run_id
         self._waiting: list[Metric] = []
         self._logged = logged_steps(store, run_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.flush()
+        else:
+            with suppress(Exception):  # the reason why training ended is worth more than its last numbers
+                self.flush()
 
     def __call__(self, record: EpochRecord) -> None:
         """Take an epoch; several go to MLflow together."""

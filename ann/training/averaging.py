@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ann.config.train import EMA, SWA
+from ann.training.batchnorm import gathering, norms_of
 from ann.training.flat import FlatParameters
 
 
@@ -59,8 +59,8 @@ class Average:
         try:
             for buffer, average in zip(_float_buffers(self.network), self.buffers, strict=True):
                 buffer.copy_(average)
-            if isinstance(self.params, SWA) and _norms(self.network):
-                with _cumulative(self.network):
+            if isinstance(self.params, SWA) and norms_of(self.network):
+                with gathering(self.network):
                     calibrate()
             yield
         finally:
@@ -87,24 +87,3 @@ class Average:
 
 def _float_buffers(network: nn.Module) -> list[Tensor]:
     return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
-
-
-def _norms(network: nn.Module) -> list[_BatchNorm]:
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
-
-
-@contextmanager
-def _cumulative(network: nn.Module) -> Iterator[None]:
-    """Let BatchNorm forget its statistics and take the plain mean over the batches to come; all else evaluates."""
-    norms = _norms(network)
-    momenta = [norm.momentum for norm in norms]
-    network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

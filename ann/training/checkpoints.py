@@ -6,10 +6,11 @@ checksum. Only the newest is kept.
 """
 
 import json
+import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -27,6 +28,8 @@ from ann.errors import BusyError, StageError
 from ann.training.schedules import PlateauState
 from ann.training.state import EpochRecord, TrainState
 
+log = logging.getLogger("ann.training")
+
 FORMAT = 1
 PAUSE = 100
 """Time between two checkpoints, in times of what one costs: about 1 % of training goes into saving."""
@@ -41,10 +44,10 @@ class Checkpoints:
     key: str
     run_id: str | None = None
     """The MLflow run that the training writes to."""
-    spent_s: float = 0.0
-    """Time spent in saving."""
     _last_saved: float = field(default_factory=perf_counter)
     _cost_s: float = 0.0
+    _read_before: tuple[Path, dict[str, Any], dict[str, Tensor]] | None = None
+    """What `facts` read, so that `restore` need not read it again."""
 
     def due(self) -> bool:
         """Return whether enough time went by since the last one."""
@@ -67,7 +70,6 @@ class Checkpoints:
                 old.unlink()
         self._last_saved = perf_counter()
         self._cost_s = self._last_saved - began
-        self.spent_s += self._cost_s
         return self.folder / name
 
     def newest(self) -> Path | None:
@@ -81,7 +83,10 @@ class Checkpoints:
             StageError: it is damaged, or of another training or format.
         """
         path = self.newest()
-        return None if path is None else self._read(path)[0]
+        if path is None:
+            return None
+        self._read_before = path, *self._read(path)
+        return self._read_before[1]
 
     def restore(self, state: TrainState) -> bool:
         """Bring `state` to the newest checkpoint; return False where there is none.
@@ -92,13 +97,19 @@ class Checkpoints:
         path = self.newest()
         if path is None:
             return False
-        facts, tensors = self._read(path)
+        held, self._read_before = self._read_before, None
+        facts, tensors = held[1:] if held and held[0] == path else self._read(path)
         if facts["device"] != state.device.type:
             raise self._refused(path, f"it was written on {facts['device']}, and this is {state.device.type}")
         try:
             _load(state, facts, tensors)
         except (KeyError, RuntimeError, ValueError) as error:
             raise self._refused(path, f"it does not fit this network ({_short(error)})") from None
+        for name, then, now in ((name, facts[name], value()) for name, value in CIRCUMSTANCES.items()):
+            if then != now:
+                log.warning(
+                    "resumed with %s %s, begun with %s: the result may differ in its last bits", name, now, then
+                )
         return True
 
     def _facts(self, state: TrainState) -> dict[str, Any]:
@@ -107,13 +118,13 @@ class Checkpoints:
             "format": FORMAT,
             "key": self.key,
             "run_id": self.run_id,
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
+            **{name: value() for name, value in CIRCUMSTANCES.items()},
             "device": state.device.type,
             "epoch": state.epoch,
             "done": state.done,
             "losses": state.losses,
-            "norms": state.norms,
+            "grad_norm": state.grad_norm,
+            "layer_norms": state.layer_norms,
             "accumulate": state.accumulate,
             "stopped_early": state.stopped_early,
             "finished": state.finished,
@@ -143,6 +154,8 @@ class Checkpoints:
         return StageError(f"{path} cannot be resumed: {reason}; remove {self.folder} to train from the start")
 
 
+CIRCUMSTANCES: dict[str, Callable[[], object]] = {"torch": lambda: torch.__version__, "threads": torch.get_num_threads}
+"""What the last bits of a sum depend on."""
 BEST = ("value", "epoch", "reference", "waited", "recent")
 
 
@@ -215,7 +228,7 @@ def _load(state: TrainState, facts: dict[str, Any], tensors: dict[str, Tensor]) 
     state.best.weights = parts.get("best", {})
     state.plateau = PlateauState(**facts["plateau"]) if facts["plateau"] else None
     state.epoch, state.done, state.losses = facts["epoch"], facts["done"], facts["losses"]
-    state.norms = facts["norms"]
+    state.grad_norm, state.layer_norms = facts["grad_norm"], facts["layer_norms"]
     state.accumulate, state.stopped_early = facts["accumulate"], facts["stopped_early"]
     state.history = [EpochRecord(**record) for record in facts["history"]]
     torch.set_rng_state(parts["random"]["cpu"].cpu())

@@ -9,9 +9,7 @@ from pathlib import Path
 from subprocess import Popen
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, distributed
 
 from ann.errors import StageError
 
@@ -90,50 +88,3 @@ def process_group(device: torch.device) -> Iterator[Group]:
 def local_device(device: torch.device) -> torch.device:
     """Return this process's GPU of several."""
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if device.type == "cuda" else device
-
-
-@contextmanager
-def synchronised_norms(network: nn.Module, group: Group) -> Iterator[None]:
-    """Let every BatchNorm see the rows of all processes while the block runs, as one process would.
-
-    torch's own SyncBatchNorm is for GPUs alone; this one sums over gloo as well.
-    """
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)] if group.size > 1 else []
-    kinds = [type(norm) for norm in norms]
-    for norm in norms:
-        norm.__class__ = SummedBatchNorm
-    try:
-        yield
-    finally:
-        for norm, kind in zip(norms, kinds, strict=True):
-            norm.__class__ = kind
-
-
-class SummedBatchNorm(_BatchNorm):
-    """BatchNorm over the rows of all processes: sums, squares and counts are added up before mean and variance."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) -> the same; B may differ between processes."""
-        if not self.training:
-            return super().forward(x)
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        count = torch.full((1,), x.numel() / x.shape[1], device=x.device)
-        total = all_reduce(torch.cat([x.sum(axes), count]))  # type: ignore[no-untyped-call]
-        rows = total[-1].detach()
-        mean = total[:-1] / rows
-        shape = [1, -1] + [1] * (x.ndim - 2)
-        centred = x - mean.view(shape)
-        variance = all_reduce((centred**2).sum(axes)) / rows  # type: ignore[no-untyped-call]
-        if self.running_mean is not None and self.running_var is not None:
-            assert self.num_batches_tracked is not None
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-                self.running_mean.lerp_(mean, share)
-                self.running_var.lerp_(variance * rows / (rows - 1), share)
-        normal = centred * torch.rsqrt(variance + self.eps).view(shape)
-        return normal * self.weight.view(shape) + self.bias.view(shape) if self.affine else normal
-
-    def _check_input_dim(self, x: Tensor) -> None:
-        if x.ndim < 2:
-            raise ValueError(f"BatchNorm needs (B, C, ...), got {tuple(x.shape)}")

@@ -61,14 +61,3 @@ class FlatParameters:
         for parameter in self.parameters:
             parameter.data = parameter.data.clone()
             parameter.grad = None
-
-    def parts(self) -> list[tuple[nn.Parameter, bool]]:
-        """Return what decays and what does not as one parameter each with its gradient, and whether it decays."""
-        cut = self.decaying
-        found = []
-        for part, decays in ((slice(0, cut), True), (slice(cut, None), False)):
-            if len(self.weights[part]):
-                parameter = nn.Parameter(self.weights[part])
-                parameter.grad = self.gradients[part]
-                found.append((parameter, decays))
-        return found

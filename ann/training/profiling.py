@@ -13,10 +13,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ann.config.train import TrainParams
-from ann.data.batches import TensorData, chunks, shuffled
+from ann.data.batches import TensorData, chunks
 from ann.training.engine import build_step
 from ann.training.objective import build_objective
-from ann.training.state import TrainState, start_state
+from ann.training.session import training_session
+from ann.training.state import TrainState
 from ann.training.step import forward_loss, update
 
 PHASES = ("data", "forward", "backward", "optimizer")
@@ -57,28 +58,28 @@ def profile(
     network: nn.Module, train: TensorData, params: TrainParams, *, steps: int = 60, warmup: int = 10
 ) -> Profile:
     """Train a few steps and measure them; the network's weights change."""
-    state = start_state(network, train, params, build_objective(network, train, params))
-    network.train()
-    order = shuffled(len(train), torch.Generator().manual_seed(0)).to(train.target.device)
-    batches = chunks(order, state.batch_size)
-    indices = [batches[number % max(1, len(batches) - 1)] for number in range(warmup + steps)]
-    step = build_step(state, train)
-    whole = [_timed(partial(step, index, params.optimizer.lr), state.device) for index in indices]
-    parts = [_phases(state, train, index) for index in indices]
-    with FlopCounterMode(display=False) as flops:
-        _phases(state, train, indices[0])
-    step_s = median(whole[warmup:])
-    return Profile(
-        step_ms=step_s * 1e3,
-        phases_ms={name: median(part[name] for part in parts[warmup:]) * 1e3 for name in PHASES},
-        rows_per_s=len(indices[0]) / step_s,
-        flops_per_step=flops.get_total_flops(),
-        flops_per_s=flops.get_total_flops() / step_s,
-        peak_flops_per_s=peak_flops(state.device),
-        memory_mb=_peak_memory_mb(state.device),
-        ops=_op_table(state, train, indices[:20]),
-        engine=type(step).__name__.removesuffix("Step").lower(),
-    )
+    with training_session(network, train, params, build_objective(network, train, params)) as state:
+        network.train()
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(train.target.device)
+        batches = chunks(order, state.batch_size)
+        indices = [batches[number % max(1, len(batches) - 1)] for number in range(warmup + steps)]
+        step = build_step(state, train)
+        whole = [_timed(partial(step, index, params.optimizer.lr), state.device) for index in indices]
+        parts = [_phases(state, train, index) for index in indices]
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: _added_product}) as flops:
+            _phases(state, train, indices[0])
+        step_s = median(whole[warmup:])
+        return Profile(
+            step_ms=step_s * 1e3,
+            phases_ms={name: median(part[name] for part in parts[warmup:]) * 1e3 for name in PHASES},
+            rows_per_s=len(indices[0]) / step_s,
+            flops_per_step=flops.get_total_flops(),
+            flops_per_s=flops.get_total_flops() / step_s,
+            peak_flops_per_s=peak_flops(state.device),
+            memory_mb=_peak_memory_mb(state.device),
+            ops=_op_table(state, train, indices[:20]),
+            engine=type(step).__name__.removesuffix("Step").lower(),
+        )
 
 
 def peak_flops(device: torch.device, repeats: int = 7) -> float:
@@ -86,6 +87,11 @@ def peak_flops(device: torch.device, repeats: int = 7) -> float:
     left, right = (torch.rand(SQUARE, SQUARE, device=device) for _ in range(2))
     out = torch.empty_like(left)
     return 2 * SQUARE**3 / min(_timed(lambda: torch.mm(left, right, out=out), device) for _ in range(repeats))
+
+
+def _added_product(_: torch.Size, left: torch.Size, right: torch.Size, **__: object) -> int:
+    """Count the operations of the product in ann.training.linear, which torch's counter does not know."""
+    return 2 * left[0] * left[1] * right[1]
 
 
 def _phases(state: TrainState, data: TensorData, index: torch.Tensor) -> dict[str, float]:

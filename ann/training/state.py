@@ -1,5 +1,6 @@
 """All that changes while a network is fitted, and what a step needs beside it."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from ann.config.schedules import Plateau
 from ann.config.train import TrainParams
-from ann.data.batches import TensorData, steps_per_epoch
+from ann.data.batches import TensorData, batch_sizes
 from ann.training.augmentation import Augment, build_augment
 from ann.training.averaging import Average
 from ann.training.distributed import SINGLE, Group
@@ -23,7 +24,8 @@ from ann.training.stopping import BestWeights
 class EpochRecord:
     """What one epoch gave. Losses are means over rows; metrics are of the validation rows.
 
-    `lr` is that of the epoch's last step, the norms of gradients (before clipping) those of its last full batch.
+    `lr` is that of the epoch's last step. The norms of gradients are those of its last full batch, before `clip_norm`;
+    `grad_norm` is before `clip_value`, too.
     """
 
     epoch: int
@@ -68,12 +70,14 @@ class TrainState:
     """Its steps that are done."""
     losses: list[float] = field(default_factory=list)
     """Mean loss of each step of the epoch, as far as they were read from the device."""
-    norm: Tensor | None = None
+    last_norm: Tensor | None = None
     """() norm of all gradients before clipping, at the last step; None where the step did not need it."""
     divisor: Tensor | None = None
     """() what the optimizer divided the gradients by, at the last step."""
-    norms: dict[str, float] = field(default_factory=dict)
-    """Norm of each matrix's gradient, and of all under "", at the epoch's last full batch, once it is done."""
+    grad_norm: float = math.nan
+    """Norm of all gradients at the epoch's last full batch, once it is done."""
+    layer_norms: dict[str, float] = field(default_factory=dict)
+    """Likewise of each matrix's gradient, by the layer's name."""
     history: list[EpochRecord] = field(default_factory=list)
     stopped_early: bool = False
 
@@ -106,8 +110,9 @@ class TrainState:
         }
         factor = 1.0 if self.divisor is None else self.divisor.item()  # the fused kernels divide in place
         norms = torch.stack(torch._foreach_norm(list(named.values()))) * factor
-        everything = torch.linalg.vector_norm(self.flat.gradients) if self.norm is None else self.norm
-        self.norms = dict(zip(named, norms.tolist(), strict=True)) | {"": everything.item()}
+        self.layer_norms = dict(zip(named, norms.tolist(), strict=True))
+        everything = torch.linalg.vector_norm(self.flat.gradients) if self.last_norm is None else self.last_norm
+        self.grad_norm = everything.item()
 
     def lr(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -137,6 +142,6 @@ def start_state(
         precision=precision,
         group=group,
         batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch(len(train), batch_size),
+        steps_per_epoch=len(batch_sizes(len(train), batch_size)),
         accumulate=params.accumulate,
     )

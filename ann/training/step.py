@@ -100,24 +100,28 @@ def _limit(state: TrainState) -> tuple[Tensor | None, Tensor | None]:
     """
     gradients, params = state.flat.gradients, state.params
     scale = state.scale.scale if state.scale else None
+    state.last_norm = None
+    if params.clip_norm is None and params.clip_value is None and scale is None:
+        return None, None
+    norm = torch.linalg.vector_norm(gradients)  # before anything is cut: a clamped infinity looks like a number
+    found_inf = None
+    if scale is not None:
+        found_inf = (~torch.isfinite(norm)).float()
+        norm = norm / scale
+    elif state.device.type == "cpu" and not math.isfinite(norm.item()):
+        raise diverged(state, f"the norm of the gradients is {norm.item()}")
+    state.last_norm = norm
     if params.clip_value is not None:
         if scale is not None:
             gradients.div_(scale)
             scale = None
         gradients.clamp_(-params.clip_value, params.clip_value)
-    if params.clip_norm is None and state.scale is None:
-        state.norm = None
-        return None, None
-    norm = torch.linalg.vector_norm(gradients)
-    if scale is not None:
-        norm = norm / scale
-    state.norm = norm
-    found_inf = (~torch.isfinite(norm)).float() if state.scale else None
-    if found_inf is None and state.device.type == "cpu" and not math.isfinite(norm.item()):
-        raise diverged(state, f"the norm of the gradients is {norm.item()}")
+        norm = torch.linalg.vector_norm(gradients)
     if params.clip_norm is None:
         return scale, found_inf
-    divisor = torch.clamp((norm + 1e-6) / params.clip_norm, min=1.0).float()  # what the fused kernels take
+    if state.device.type == "cpu" and norm.item() + 1e-6 <= params.clip_norm:
+        return scale, found_inf  # the kernels write gradients back when they divide
+    divisor = ((norm + 1e-6) / params.clip_norm).clamp(min=1.0).float()  # what the fused kernels take
     return (divisor if scale is None else divisor * scale), found_inf
 
 

@@ -1,6 +1,7 @@
 """Dropout over many draws, and in what it must not differ from torch's."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -54,3 +55,29 @@ def test_the_seed_decides() -> None:
 
 def test_a_half_precision_input_stays_one() -> None:
     assert Dropout(0.5).train()(torch.ones(9, dtype=torch.bfloat16)).dtype is torch.bfloat16
+
+
+def test_a_copy_of_a_used_layer_draws_masks_of_its_own() -> None:
+    layer = Dropout(0.5)
+    x = torch.ones(64, 64)
+    layer(x)
+    other = deepcopy(layer)
+    torch.manual_seed(0)
+    first, second = other(x), other(x)
+    torch.manual_seed(0)
+    assert torch.equal(layer(x), first)
+    assert not torch.equal(first, second)
+
+
+def test_two_uses_before_the_gradient_keep_their_own_masks() -> None:
+    layer = Dropout(0.5)
+    x = torch.ones(8, 8, requires_grad=True)
+    one, other = layer(x), layer(x)
+    (one + 10 * other).sum().backward()
+    assert torch.equal(x.grad, one + 10 * other)
+
+
+def test_sizes_may_change_from_batch_to_batch() -> None:
+    layer = Dropout(0.5)
+    shapes = [(4, 4), (3, 5), (1,), (4, 4), (2, 3, 7)]
+    assert [layer(torch.ones(shape)).shape for shape in shapes] == shapes

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from ann.config.model import MLPParams
 from ann.models import build_network
+from ann.models.batchnorm import BatchNorm1d
 from ann.models.dropout import Dropout
 from ann.models.mlp import MLP, embedding_width
 
@@ -145,7 +146,7 @@ def test_build_network_hands_every_parameter_on() -> None:
     model = MLPParams(hidden=(7, 5), activation="silu", norm="batch", dropout=0.25, embedding=2)
     network = build_network(model, width=3, sizes=[50], num_classes=4)
     kinds = [[type(layer) for layer in block] for block in network.blocks]
-    assert kinds == [[nn.Linear, nn.BatchNorm1d, nn.SiLU, Dropout]] * 2
+    assert kinds == [[nn.Linear, BatchNorm1d, nn.SiLU, Dropout]] * 2
     assert [block[0].out_features for block in network.blocks] == [7, 5]
     assert network.blocks[0][3].p == 0.25
     assert network.embeddings[0].embedding_dim == 2

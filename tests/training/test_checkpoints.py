@@ -19,7 +19,7 @@ from ann.errors import BusyError, StageError
 from ann.models.mlp import MLP
 from ann.training.checkpoints import Checkpoints, forget_finished, open_checkpoints
 from ann.training.fit import FitResult, fit
-from ann.training.state import EpochRecord
+from ann.training.state import EpochRecord, TrainState
 
 BASE = {"epochs": 5, "batch_size": 16, "early_stopping": {"patience": 50}}
 VARIANTS = {
@@ -83,7 +83,16 @@ class AtStep(Checkpoints):
 
 def trained(params: TrainParams, checkpoints: Checkpoints | None, seen: list[EpochRecord]) -> tuple[str, FitResult]:
     network = new_network()
-    result = fit(network, TRAIN, VALID, params, seed=5, callbacks=(seen.append,), checkpoints=checkpoints)
+    result = fit(
+        network,
+        TRAIN,
+        VALID,
+        params,
+        seed=5,
+        callbacks=(seen.append,),
+        resumed=lambda state: seen.extend(state.history),
+        checkpoints=checkpoints,
+    )
     return digest(network), result
 
 
@@ -223,6 +232,50 @@ def test_the_second_training_into_one_folder_is_refused_and_names_the_first(tmp_
         open_checkpoints(tmp_path, "key"),
     ):
         pass
+
+
+def test_the_one_who_is_told_of_a_resumed_training_learns_where_it_goes_on(tmp_path: Path) -> None:
+    checkpoint(tmp_path)
+    seen: list[tuple[int, int, int]] = []
+
+    def resumed(state: TrainState) -> None:
+        seen.append((state.epoch, state.done, len(state.history)))
+
+    for _ in range(2):  # the second goes on from the end
+        fit(
+            new_network(),
+            TRAIN,
+            VALID,
+            TrainParams(**BASE),
+            seed=5,
+            resumed=resumed,
+            checkpoints=Checkpoints(tmp_path, "key"),
+        )
+    assert seen == [(1, 5, 0), (6, 0, 5)]
+
+
+def test_another_number_of_threads_or_version_of_torch_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rewritten(checkpoint(tmp_path), lambda content: content.update({"threads": 7, "torch": "1.0"}))
+    trained(TrainParams(**BASE), Checkpoints(tmp_path, "key"), [])
+    assert "resumed with threads 1, begun with 7: the result may differ in its last bits" in caplog.text
+    assert f"resumed with torch {torch.__version__}, begun with 1.0" in caplog.text
+
+
+def test_a_training_that_goes_on_as_it_began_warns_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint(tmp_path)
+    trained(TrainParams(**BASE), Checkpoints(tmp_path, "key"), [])
+    assert not caplog.text
+
+
+def test_a_checkpoint_whose_facts_were_asked_for_is_read_from_the_disk_once(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    straight, _ = trained(TrainParams(**BASE), None, [])
+    checkpoints = Checkpoints(tmp_path, "key")
+    assert checkpoints.facts()["done"] == 5
+    path.write_bytes(b"")
+    assert trained(TrainParams(**BASE), checkpoints, [])[0] == straight
 
 
 @contextmanager

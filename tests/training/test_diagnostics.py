@@ -107,7 +107,9 @@ def test_the_weight_report_is_numpys() -> None:
     assert weight_report("zeros", torch.zeros(3, 3)).counts == (9,)
 
 
-def test_a_profile_adds_up() -> None:
+@pytest.mark.parametrize("large", [1, 10**9])
+def test_a_profile_adds_up(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ann.training.linear.LARGE", large)
     network = new_network(hidden=[64, 32])
     found = profile(network, rows(), TrainParams(batch_size=50), steps=5, warmup=2)
     assert tuple(found.phases_ms) == PHASES
@@ -117,5 +119,6 @@ def test_a_profile_adds_up() -> None:
     assert found.rows_per_s == pytest.approx(50 / found.step_ms * 1e3)
     assert found.peak_flops_per_s > found.flops_per_s
     assert found.engine == "eager"
-    assert "aten::addmm" in {op.name for op in found.ops}
+    assert ("aten::addmm_" in {op.name for op in found.ops}) == (large == 1)
+    assert "aten::mm" in {op.name for op in found.ops}
     assert found.memory_mb > 10

@@ -14,7 +14,7 @@ from ann.training.faults import first_bad_layer
 from ann.training.fit import fit
 from ann.training.objective import build_objective
 from ann.training.state import TrainState, start_state
-from ann.training.step import DivergenceError, train_step
+from ann.training.step import DivergenceError, train_step, update
 
 
 def rows(count: int = 64) -> TensorData:
@@ -72,7 +72,7 @@ def test_clipping_by_norm_is_torchs(clip_norm: float) -> None:
     expected = gradient * min(1.0, clip_norm / (gradient.norm().item() + 1e-6))
     torch.testing.assert_close(moved(network, before), expected, rtol=1e-6, atol=1e-9)
     state.note_norms()
-    assert state.norms[""] == pytest.approx(gradient.norm().item(), rel=1e-6)
+    assert state.grad_norm == pytest.approx(gradient.norm().item(), rel=1e-6)
 
 
 def test_clipping_by_value_bounds_each_gradient() -> None:
@@ -84,13 +84,44 @@ def test_clipping_by_value_bounds_each_gradient() -> None:
     torch.testing.assert_close(moved(network, before), gradient.clamp(-0.01, 0.01), rtol=1e-6, atol=1e-12)
 
 
+def test_clipping_by_value_and_then_by_norm_bounds_the_norm_of_what_is_left() -> None:
+    data, network = rows(), new_network()
+    before = deepcopy(network)
+    gradient = gradients(network, data)
+    _, state = stepped(network, data, clip_norm=0.05, clip_value=0.01)
+    clamped = gradient.clamp(-0.01, 0.01)
+    assert clamped.norm() > 0.05
+    torch.testing.assert_close(moved(network, before), clamped * (0.05 / clamped.norm()), rtol=1e-4, atol=1e-9)
+    assert state.last_norm.item() == pytest.approx(gradient.norm().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_an_infinite_gradient_is_not_hidden_by_clipping_by_value(clip_norm: float | None) -> None:
+    state = started(new_network(), rows(), clip_norm=clip_norm, clip_value=0.01)
+    state.flat.gradients[3] = torch.inf
+    before = state.flat.weights.clone()
+    with pytest.raises(DivergenceError, match="the norm of the gradients is inf in epoch 1, step 1"):
+        update(state, 0.5)
+    assert torch.equal(state.flat.weights, before)
+
+
+def test_an_overflow_in_fp16_skips_the_step_also_where_values_are_clipped() -> None:
+    data = TensorData({"numeric": rows().inputs["numeric"].float()}, rows().target)
+    state = started(new_network().float(), data, precision="fp16", clip_value=0.01)
+    state.flat.gradients[3] = torch.inf
+    before, scale = state.flat.weights.clone(), state.scale.scale.item()
+    update(state, 0.5)
+    assert torch.equal(state.flat.weights, before)
+    assert state.scale.scale.item() == scale / 2
+
+
 def test_the_norms_of_layers_are_those_before_clipping() -> None:
     data, network = rows(), new_network()
     twin = deepcopy(network)
     nn.functional.cross_entropy(twin(data.inputs), data.target).backward()
     _, state = stepped(network, data, clip_norm=1e-3)
     state.note_norms()
-    norms = {layer: norm for layer, norm in state.norms.items() if layer}
+    norms = state.layer_norms
     assert list(norms) == ["blocks.0.0", "blocks.1.0", "head"]
     for name, norm in norms.items():
         assert norm == pytest.approx(twin.get_parameter(f"{name}.weight").grad.norm().item(), rel=1e-5)
