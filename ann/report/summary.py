@@ -1,10 +1,8 @@
 """The last words of a run: what came out, and where to look further. Read from `build/` alone."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ann.artifacts import Build, load_json
@@ -12,6 +10,7 @@ from ann.compression.shipped import shipped_latency
 from ann.compression.table import measured_table
 from ann.config import Params
 from ann.project import Project
+from ann.report.terminal import console, table
 
 MARKS = {"fresh": "unchanged", "restored": "from the cache", "ran": "done"}
 
@@ -24,28 +23,25 @@ def stage_line(stage: str, how: str, seconds: float) -> str:
 
 def print_summary(project: Project) -> None:
     """Print what was validated, how good the shipped file is, what was chosen and registered, and what to do next."""
-    build, console = (
-        project.build,
-        Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 110),
-    )
+    build, out = project.build, console()
     report, decision = load_json(build.validation_report), load_json(build.decision)
     verdicts = report["expectations"]
     warned = sum(not verdict["success"] for verdict in verdicts)
-    console.print()
-    console.print(
+    out.print()
+    out.print(
         f"[bold]Data[/]      {report['rows']:,} rows, {report['columns']} columns, "
         f"{len(verdicts) - warned} of {len(verdicts)} expectations met"
     )
-    console.print(_metrics_table(build))
-    console.print(_variants_table(build, project.params()))
-    console.print(_shipped_line(build, project.params()))
-    console.print(
+    out.print(_metrics_table(build))
+    out.print(_variants_table(build, project.params()))
+    out.print(_shipped_line(build, project.params()))
+    out.print(
         f"[bold]Registry[/]  {decision['name']} version {decision['version']} is {decision['alias']}"
         f"  ({'; '.join(_rule(rule) for rule in decision['rules'])})"
     )
-    console.print("\n[bold]Look further[/]")
+    out.print("\n[bold]Look further[/]")
     for what, command in next_steps(project):
-        console.print(f"  {what:<22} {command}", soft_wrap=True, markup=False)
+        out.print(f"  {what:<22} {command}", soft_wrap=True, markup=False)
 
 
 def next_steps(project: Project) -> list[tuple[str, str]]:
@@ -80,28 +76,24 @@ def summary_markdown(project: Project) -> str:
 
 
 def _metrics_table(build: Build) -> Table:
-    table = Table(title="Shipped file on test rows", title_justify="left", box=None, pad_edge=False)
-    for name in ("metric", "value", "low", "high"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
+    bounds = ("value", "low", "high")
+    found = table("Shipped file on test rows", "metric", *bounds)
     for name, row in load_json(build.model_metrics)["test"].items():
-        table.add_row(name, *(f"{row[bound]:.4f}" for bound in ("value", "low", "high")))
-    return table
+        found.add_row(name, *(f"{row[bound]:.4f}" for bound in bounds))
+    return found
 
 
 def _variants_table(build: Build, params: Params) -> Table:
     content = measured_table(build, params.compress)
     candidates = content["candidates"]
     batches = list(candidates[0]["latency_ms"])
-    table = Table(
-        title=f"\nVariants on validation rows ({content['metric']})", title_justify="left", box=None, pad_edge=False
-    )
-    table.add_column("variant")
-    for name in ("quality", "drop up to", "bytes", *(f"ms at batch {batch}" for batch in batches)):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    times = (f"ms at batch {batch}" for batch in batches)
+    title = f"\nVariants on validation rows ({content['metric']})"
+    found = table(title, "variant", "quality", "drop up to", "bytes", *times)
+    found.add_column("")
     for candidate in candidates:
         chosen = candidate["chosen"]
-        table.add_row(
+        found.add_row(
             candidate["name"],
             f"{candidate['quality']['value']:.4f}",
             f"{candidate['drop']['high']:.4f}",
@@ -110,7 +102,7 @@ def _variants_table(build: Build, params: Params) -> Table:
             "<- shipped" if chosen else candidate["why"],
             style="bold" if chosen else None,
         )
-    return table
+    return found
 
 
 def _shipped_line(build: Build, params: Params) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ann.config.losses import BCE, CTC, MSE, AutoLoss, ClassWeights, CrossEntropy, Focal, Huber, LossParams
+from ann.config.losses import BCE, CTC, MSE, ClassWeights, CrossEntropy, Focal, Huber, LossParams
 from ann.errors import ConfigError, DataError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -29,9 +29,10 @@ HUBER_95 = 1.345  # standard deviations at which Huber's estimate is 95 % effici
 
 
 def build_loss(params: LossParams, *, task: str, target: Tensor) -> Loss:
-    """Return the loss for a task of FITTING, or raise ConfigError; `target` holds the training rows on their device."""
-    if isinstance(params, AutoLoss):
-        params, _ = choose_loss(task, target)
+    """Return the loss for a task of FITTING, or raise ConfigError; `target` holds the training rows on their device.
+
+    `auto` is no loss: `choose_loss` says what it stands for.
+    """
     if params.name not in FITTING[task]:
         fitting = ", ".join(("auto", *FITTING[task]))
         raise ConfigError(f"train.loss: {params.name} does not fit a {task} target; write one of {fitting}")
