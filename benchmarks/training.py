@@ -105,6 +105,12 @@ def perceptron() -> MLP:
     )
 
 
+def compiled(rows: Tensor, target: Tensor, batch_size: int) -> Side:
+    """Ours again, through torch.compile."""
+    params = SPEED.model_copy(update={"batch_size": batch_size, "engine": "compiled"})
+    return ours(perceptron(), TensorData({"numeric": rows}, target), params)
+
+
 @dataclass(frozen=True)
 class Contest:
     """A peer, the work of one turn, and how much longer it must take than ours."""
@@ -119,9 +125,10 @@ class Contest:
 
 
 CONTESTS = {
-    "plain-64": Contest(peers.plain, "a plain loop over a DataLoader", bar=1.8),
+    "plain-64": Contest(peers.plain, "a plain loop over a DataLoader", pairs=15, bar=1.8),
     "plain-512": Contest(peers.plain, "a plain loop over a DataLoader", batch_size=512, steps=117, bar=1.3),
     "bare-64": Contest(peers.bare, "the bare step; the aim is 1.2", steps=200, pairs=31, bar=0.97),
+    "compiled-64": Contest(compiled, "our own step through torch.compile (train.engine: compiled)", steps=200),
     "lightning-64": Contest(peers.with_lightning, "Lightning, barebones", bar=1.0, sign=">"),
     "skorch-64": Contest(peers.with_skorch, "skorch without callbacks", bar=1.0, sign=">"),
     "keras-64": Contest(peers.with_keras, "Keras on torch", bar=1.0, sign=">"),
