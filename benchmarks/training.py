@@ -92,6 +92,11 @@ def ours(network: nn.Module, data: TensorData, params: TrainParams) -> Side:
     return Side(run, lambda some: logits({"numeric": some}))
 
 
+def resident(rows: Tensor, target: Tensor) -> TensorData:
+    """Return rows as a training holds what it has read from files: in memory of NumPy's, which asks for large pages."""
+    return TensorData.on_device({"numeric": rows.numpy().copy(), "target": target.numpy().copy()})
+
+
 def perceptron() -> MLP:
     """The network of `peers.perceptron`."""
     return MLP(
@@ -108,7 +113,7 @@ def perceptron() -> MLP:
 def compiled(rows: Tensor, target: Tensor, batch_size: int) -> Side:
     """Ours again, through torch.compile."""
     params = SPEED.model_copy(update={"batch_size": batch_size, "engine": "compiled"})
-    return ours(perceptron(), TensorData({"numeric": rows}, target), params)
+    return ours(perceptron(), resident(rows, target), params)
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def contest(row: str, quick: bool) -> None:
     rows, target, what = fashion_rows()
     params = SPEED.model_copy(update={"batch_size": its.batch_size})
     torch.manual_seed(1)
-    sides = ours(perceptron(), TensorData({"numeric": rows}, target), params), its.peer(rows, target, its.batch_size)
+    sides = ours(perceptron(), resident(rows, target), params), its.peer(rows, target, its.batch_size)
     steps, pairs = (its.steps // 10, 3) if quick else (its.steps, its.pairs)
     for side in sides:
         side.run(steps)  # memory, kernels and optimizer state are there when the clock starts
@@ -169,7 +174,7 @@ def _loss(side: Side, rows: Tensor, target: Tensor) -> float:
 def data_path(row: str, quick: bool) -> None:
     """Shuffled batches alone, against a DataLoader."""
     rows, target, what = fashion_rows()
-    data = TensorData({"numeric": rows}, target)
+    data = resident(rows, target)
     loader = DataLoader(TensorDataset(rows, target), batch_size=64, shuffle=True)
 
     def ours_alone() -> float:
@@ -224,7 +229,7 @@ def checkpoint(row: str, quick: bool) -> None:
 
 def _share_of_fit(row: str, quick: bool, share: Callable[[Callable[..., None], Path], float], bar: float) -> None:
     rows, target, what = fashion_rows()
-    data, valid = (TensorData({"numeric": rows[part]}, target[part]) for part in (slice(5000, None), slice(5000)))
+    data, valid = (resident(rows[part], target[part]) for part in (slice(5000, None), slice(5000)))
     params = SPEED.model_copy(update={"epochs": 2 if quick else 10, "batch_size": 512})
     shares = []
     for seed in range(1 if quick else 3):

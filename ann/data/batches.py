@@ -11,7 +11,7 @@ from torch import Tensor
 from ann.artifacts import GROUPS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorData:
     """N rows: one tensor a column group, and the (N,) class ids."""
 
