@@ -98,7 +98,7 @@ def resident(rows: Tensor, target: Tensor) -> TensorData:
 
 
 def perceptron() -> MLP:
-    """The network of `peers.perceptron`."""
+    """The network of `peers.perceptron`, as the project builds it: without the biases that BatchNorm cancels."""
     return MLP(
         width=784,
         sizes=[],

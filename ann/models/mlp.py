@@ -58,15 +58,16 @@ class MLP(nn.Module):
                     nn.init.xavier_uniform_(module.weight)
                 else:
                     nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.1)
         nn.init.xavier_uniform_(self.head.weight)
 
 
 def hidden_block(before: int, after: int, activation: str, norm: str, dropout: float) -> nn.Sequential:
-    """(B, before) -> (B, after)."""
-    layers: list[nn.Module] = [nn.Linear(before, after)]
+    """(B, before) -> (B, after); BatchNorm would take a bias away again, so the layer before it has none."""
+    layers: list[nn.Module] = [nn.Linear(before, after, bias=norm != "batch")]
     if norm == "batch":
         layers.append(BatchNorm1d(after))
     elif norm == "layer":

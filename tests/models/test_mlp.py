@@ -34,15 +34,16 @@ def rows(count: int, width: int = 5, sizes: tuple[int, ...] = tuple(SIZES)) -> d
     return inputs
 
 
-@pytest.mark.parametrize(("norm", "norm_weights"), [("none", 0), ("layer", 2 * (8 + 6)), ("batch", 2 * (8 + 6))])
-def test_parameter_count_equals_the_formula(norm: str, norm_weights: int) -> None:
+@pytest.mark.parametrize(("norm", "vectors"), [("none", 1), ("layer", 3), ("batch", 2)])
+def test_parameter_count_equals_the_formula(norm: str, vectors: int) -> None:
+    """A hidden layer has a bias, and scale and shift of its norm; before BatchNorm it has no bias."""
     embeddings = sum(size * width for size, width in zip(SIZES, WIDTHS, strict=True))
-    layers = [(5 + sum(WIDTHS), 8), (8, 6), (6, 3)]
-    expected = embeddings + sum(before * after + after for before, after in layers) + norm_weights
+    matrices = (5 + sum(WIDTHS)) * 8 + 8 * 6 + 6 * 3
+    expected = embeddings + matrices + vectors * (8 + 6) + 3
     assert sum(parameter.numel() for parameter in build(norm=norm).parameters()) == expected
 
 
-@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
 def test_a_gradient_reaches_every_single_weight(norm: str) -> None:
     network = build(norm=norm, activation="tanh")
     target = torch.arange(64) % 3
