@@ -180,7 +180,7 @@ def data_path(row: str, quick: bool) -> None:
     def ours_alone() -> float:
         return seconds(lambda: deque(map(data.rows, chunks(torch.randperm(len(data)), 64)), maxlen=0))
 
-    pairs = 2 if quick else 25
+    pairs = 2 if quick else 51
     times = interleave(ours_alone, lambda: seconds(lambda: deque(loader, maxlen=0)), pairs)
     note = f"against DataLoader(TensorDataset, shuffle=True); {pairs} epochs each, batch 64, {what}"
     _save(row, ratio(times), 15, note)

@@ -11,9 +11,12 @@ from torch import Tensor
 from ann.artifacts import GROUPS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TensorData:
-    """N rows: one tensor a column group, and the (N,) class ids."""
+    """N rows: one tensor a column group, and the (N,) class ids.
+
+    It is not frozen, for one is made at each step and that would take twice as long; nothing changes one, though.
+    """
 
     inputs: dict[str, Tensor]
     target: Tensor
