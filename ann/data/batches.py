@@ -41,14 +41,14 @@ class TensorData:
             yield self._slice(start, start + size)
 
     def parts(self, count: int) -> Iterator["TensorData"]:
-        """Yield `count` parts whose sizes differ by at most one row."""
+        """Yield `count` parts whose sizes differ by at most one row; fewer where one would have a single row."""
+        count = max(1, min(count, len(self) // 2))
         if count == 1:
             yield self
             return
         edges = [len(self) * part // count for part in range(count + 1)]
         for start, stop in pairwise(edges):
-            if stop > start:
-                yield self._slice(start, stop)
+            yield self._slice(start, stop)
 
     def _slice(self, start: int, stop: int) -> "TensorData":
         part = slice(start, stop)

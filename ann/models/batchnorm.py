@@ -13,7 +13,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C) -> the same."""
-        if self.momentum is None or not self.training:
+        if self.momentum is None or not self.training or len(x) < 2:  # torch says what is wrong with a single row
             return super().forward(x)
         return torch.batch_norm(
             x,

@@ -47,8 +47,11 @@ class EpochProgress:
         """Print a line above the bar."""
         self._console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
-    def resume(self, epoch: int, done: float) -> None:
-        """Go on in an epoch of which the share `done` was trained before."""
+    def resume(self, epoch: int, done: float, *, finished: bool = False) -> None:
+        """Go on in an epoch of which the share `done` was trained before, or say that nothing is left to train."""
+        if finished:
+            self.say("this network was trained to its end before: its checkpoint holds it")
+            return
         self._done = done
         self._since = perf_counter()
         if self._bar and self._task is not None:

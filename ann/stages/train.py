@@ -78,7 +78,7 @@ def _run(params: Params, project: Project, group: Group) -> None:
                 progress.say(f"loss: {objective.reason}")
 
                 def resumed(state: TrainState) -> None:
-                    progress.resume(state.epoch, state.done / state.steps_per_epoch)
+                    progress.resume(state.epoch, state.done / state.steps_per_epoch, finished=state.finished)
                     for record in state.history:  # the last ones may not have come to MLflow
                         logger(record)
 

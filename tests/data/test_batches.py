@@ -76,3 +76,12 @@ def test_batches_in_order_are_the_rows_in_order(count, size):
     assert torch.equal(torch.cat([batch.target for batch in batches]), torch.arange(count))
     assert torch.equal(torch.cat([batch.inputs["numeric"] for batch in batches])[:, 1], -torch.arange(count).float())
     assert max(len(batch) for batch in batches) <= size
+
+
+@given(st.integers(1, 60), st.integers(1, 40))
+def test_parts_are_the_rows_in_order_and_hold_at_least_two(count, parts):
+    found = list(rows(count).parts(parts))
+    assert torch.equal(torch.cat([part.target for part in found]), torch.arange(count))
+    assert len(found) == max(1, min(parts, count // 2))
+    lengths = [len(part) for part in found]
+    assert max(lengths) - min(lengths) <= 1

@@ -7,6 +7,13 @@ from torch import nn
 from ann.models.batchnorm import BatchNorm1d
 
 
+def test_a_single_row_has_no_variance_and_is_refused() -> None:
+    norm = BatchNorm1d(5)
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        norm(torch.ones(1, 5))
+    assert torch.isfinite(norm.running_var).all()
+
+
 @pytest.mark.parametrize("momentum", [0.1, 0.5, None])
 def test_it_is_torchs_over_several_batches_and_in_evaluation(momentum: float | None) -> None:
     random = torch.Generator().manual_seed(0)
