@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ann.models.batchnorm import BatchNorm1d
 from ann.training.distributed import Group
 
 
@@ -25,7 +27,7 @@ def synchronised(network: nn.Module, group: Group) -> Iterator[None]:
     norms = norms_of(network) if group.size > 1 else []
     kinds = [type(norm) for norm in norms]
     for norm in norms:
-        norm.__class__ = SummedBatchNorm
+        norm.__class__ = SummedWithoutCount if isinstance(norm, BatchNorm1d) else SummedBatchNorm
     try:
         yield
     finally:
@@ -68,6 +70,8 @@ def unnoticed(block: nn.Module) -> Iterator[None]:
 class SummedBatchNorm(_BatchNorm):
     """BatchNorm over the rows of all processes: sums, squares and counts are added up before mean and variance."""
 
+    counts: ClassVar[bool] = True
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> the same; B may differ between processes."""
         if not self.training:
@@ -82,7 +86,7 @@ class SummedBatchNorm(_BatchNorm):
         variance = all_reduce((centred**2).sum(axes)) / rows  # type: ignore[no-untyped-call]
         if self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
-                if self.num_batches_tracked is not None:
+                if self.num_batches_tracked is not None and (self.counts or self.momentum is None):
                     self.num_batches_tracked += 1
                 share = self.momentum
                 if share is None:
@@ -96,3 +100,9 @@ class SummedBatchNorm(_BatchNorm):
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2:
             raise ValueError(f"BatchNorm needs (B, C, ...), got {tuple(x.shape)}")
+
+
+class SummedWithoutCount(SummedBatchNorm):
+    """Likewise in place of ann.models.batchnorm, which counts no batches either."""
+
+    counts: ClassVar[bool] = False
