@@ -14,8 +14,8 @@ help: ## List the targets
 demo: $(VENV)/pipeline data ## Install, pull the bundled data, run the pipeline, tell what came out
 	$(BIN)/ann run
 
-test: $(VENV)/dev data ## Install and run the default tests (under 5 minutes)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/dev data ## Install and run the default tests, a file on each core
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 test-slow: $(VENV)/dev data ## Run the end-to-end tests: both doors, real servers, kills, the built wheel
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

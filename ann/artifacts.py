@@ -19,7 +19,7 @@ import numpy as np
 from ann.errors import StageError
 
 FORMAT = 1
-GROUPS = ("numeric", "categorical")
+GROUPS = ("numeric", "categorical", "text", "image", "audio", "audio_frames", "series")
 """Arrays of `build/prepare/<part>/` that a network reads; the others are target, row numbers and slices."""
 
 
@@ -44,6 +44,10 @@ class Build:
     @property
     def schema(self) -> Path:  # column roles and types, classes, groups
         return self.root / "prepare" / "schema.json"
+
+    @property
+    def leakage(self) -> Path:  # what may make test scores too good
+        return self.root / "prepare" / "leakage.json"
 
     @property
     def preprocess(self) -> Path:  # the fitted graph
@@ -100,6 +104,10 @@ class Build:
     @property
     def example(self) -> Path:  # a few raw rows of the test part
         return self.root / "export" / "example.json"
+
+    @property
+    def example_inputs(self) -> Path:  # the same rows as inputs of the shipped file
+        return self.root / "export" / "example.npz"
 
     @property
     def latency(self) -> Path:  # of the shipped file, measured on this machine
@@ -185,6 +193,24 @@ def load_arrays(folder: Path, *, mmap: bool = False) -> dict[str, np.ndarray]:
     if not files:
         raise StageError(f"{folder} holds no arrays: run the stage {folder.parent.name} first")
     return {file.stem: np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False) for file in files}
+
+
+def save_inputs(path: Path, inputs: dict[str, np.ndarray]) -> None:
+    """Write a graph's inputs by name as one .npz; texts are kept without pickle, and any name will do."""
+    names = np.array(list(inputs))
+    arrays = [values.astype(np.str_) if values.dtype == object else values for values in inputs.values()]
+    np.savez(path, names, *arrays, allow_pickle=False)
+
+
+def load_inputs(path: Path) -> dict[str, np.ndarray]:
+    """Read what `save_inputs` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = [file[f"arr_{number}"] for number in range(len(file.files))]
+    names, *values = arrays
+    return {
+        str(name): array.astype(object) if array.dtype.kind == "U" else array
+        for name, array in zip(names, values, strict=True)
+    }
 
 
 def file_sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ann
 from ann.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, AnnError, ConfigError
@@ -44,10 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ann", description=ann.__doc__, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"ann {ann.__version__}")
-    parser.add_argument("-C", dest="project", metavar="DIR", default=".", help="the project (default: this folder)")
+    where: dict[str, Any] = {"dest": "project", "metavar": "DIR", "help": "the project (default: this folder)"}
+    parser.add_argument("-C", default=".", **where)
+    project = argparse.ArgumentParser(add_help=False)  # before the command or behind it
+    project.add_argument("-C", default=argparse.SUPPRESS, **where)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = commands.add_parser("run", help="bring every stage up to date, as a Prefect flow")
+    run = commands.add_parser("run", parents=[project], help="bring every stage up to date, as a Prefect flow")
     run.add_argument(
         "-S",
         dest="overrides",
@@ -58,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    predict = commands.add_parser("predict", help="score raw rows with an exported file")
+    predict = commands.add_parser("predict", parents=[project], help="score raw rows with an exported file")
     predict.add_argument("file", type=Path, help=".csv, or .parquet where pyarrow is installed")
     predict.add_argument("-o", dest="output", type=Path, required=True, help="where labels and probabilities go")
     predict.add_argument(
@@ -68,28 +71,60 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(command=_predict)
 
     data = commands.add_parser("data", help="the tracked data set").add_subparsers(metavar="COMMAND", required=True)
-    add = data.add_parser("add", help="copy files into data/ under a dated name and track them with DVC")
-    add.add_argument("files", nargs="+", type=Path)
+    add = data.add_parser(
+        "add", parents=[project], help="copy files into data/ under a dated name and track them with DVC"
+    )
+    add.add_argument(
+        "files",
+        nargs="+",
+        metavar="SOURCE",
+        help="files, folders of images or sounds, sklearn:NAME, openml:NAME, or sql:URL with --query",
+    )
+    add.add_argument("--query", help="what sql:URL is asked; ${NAME} in the URL is taken from the environment")
     add.set_defaults(command=_data_add)
+    columns = data.add_parser("schema", parents=[project], help="show what each column is taken for")
+    columns.add_argument("--write", action="store_true", help="write it into params.yaml, where it can be corrected")
+    columns.set_defaults(command=_data_schema)
 
     suite = commands.add_parser("suite", help="the expectations of the data").add_subparsers(
         metavar="COMMAND", required=True
     )
-    propose = suite.add_parser("propose", help="profile the data and write a suite for review")
+    propose = suite.add_parser("propose", parents=[project], help="profile the data and write a suite for review")
     propose.add_argument("--force", action="store_true", help="replace the suite that is there")
     propose.set_defaults(command=_suite_propose)
 
-    deploy = commands.add_parser("deploy", help="send infra/prefect.yaml to the Prefect server of PREFECT_API_URL")
+    deploy = commands.add_parser(
+        "deploy", parents=[project], help="send infra/prefect.yaml to the Prefect server of PREFECT_API_URL"
+    )
     deploy.set_defaults(command=_deploy)
 
-    profile = commands.add_parser("profile", help="train a few steps and tell where their time goes")
+    profile = commands.add_parser("profile", parents=[project], help="train a few steps and tell where their time goes")
     profile.add_argument("--steps", type=int, default=60, help="steps that are measured (default: 60)")
     profile.set_defaults(command=_profile)
 
-    diagnose = commands.add_parser("diagnose", help="gradients, weights and dead units of the last training, by layer")
+    diagnose = commands.add_parser(
+        "diagnose", parents=[project], help="gradients, weights and dead units of the last training, by layer"
+    )
     diagnose.set_defaults(command=_diagnose)
 
-    schema = commands.add_parser("schema", help="print the JSON Schema of params.yaml")
+    study = commands.add_parser("study", help="rules of thumb, measured here").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    initialisation = study.add_parser(
+        "initialisation", parents=[project], help="first weights: zeros, small random, Xavier, He on the prepared rows"
+    )
+    initialisation.add_argument("--epochs", type=int, default=40, help="epochs of each training (default: 40)")
+    initialisation.add_argument("--seeds", type=int, default=3, help="trainings of each strategy (default: 3)")
+    initialisation.add_argument("--lr", type=float, default=0.1, help="learning rate of plain SGD (default: 0.1)")
+    initialisation.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="what `prepare` wrote (default: build/prepare of the project)"
+    )
+    initialisation.set_defaults(command=_study_initialisation)
+    activations = study.add_parser("activations", help="draw value and gradient of every activation")
+    activations.add_argument("-o", dest="output", type=Path, required=True, help="the .png file")
+    activations.set_defaults(command=_study_activations)
+
+    schema = commands.add_parser("schema", parents=[project], help="print the JSON Schema of params.yaml")
     schema.set_defaults(command=_schema)
     return parser
 
@@ -112,13 +147,38 @@ def _predict(parsed: argparse.Namespace) -> None:
 
 
 def _data_add(parsed: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from ann.data.fetch import fetch, is_name
     from ann.pipeline import add_data
 
-    for path in add_data(_project(parsed), parsed.files):
-        print(f"added {path}")
+    with TemporaryDirectory() as folder:
+        files = [
+            fetch(source, Path(folder), parsed.query) if is_name(source) else Path(source) for source in parsed.files
+        ]
+        for path in add_data(_project(parsed), files):
+            print(f"added {path}")
+
+
+def _data_schema(parsed: argparse.Namespace) -> None:
+    from ann.config import write_columns
+    from ann.data.schema import infer_schema
+    from ann.data.sources import read_table
+    from ann.report.columns import column_facts, corrections, print_schema
+
+    project = _project(parsed)
+    params = project.params()
+    table = read_table(params.data, project)
+    schema = infer_schema(table, params.data)
+    facts = column_facts(table, schema, params.data)
+    print_schema(facts, schema, len(table))
+    if parsed.write:
+        write_columns(project.params_file, corrections(facts))
+        print(f"written to {project.params_file}")
 
 
 def _suite_propose(parsed: argparse.Namespace) -> None:
+    from ann.data.description import described
     from ann.data.expectations import propose_suite
     from ann.data.schema import infer_schema
     from ann.data.sources import read_table
@@ -130,7 +190,7 @@ def _suite_propose(parsed: argparse.Namespace) -> None:
     if path.exists() and not parsed.force:
         raise ConfigError(f"{path} exists and may have been reviewed: replace it with --force")
     table = read_table(params.data, project)
-    entries = propose_suite(table, infer_schema(table, params.data))
+    entries = propose_suite(described(table), infer_schema(table, params.data))
     save_suite(path, entries)
     print(f"{len(entries)} expectations of {len(table)} rows written to {path}: review them")
 
@@ -154,18 +214,41 @@ def _profile(parsed: argparse.Namespace) -> None:
         raise ConfigError(f"--steps must be at least 1, got {parsed.steps}")
     project = _project(parsed)
     params = project.params()
-    network, train, _ = prepared_training(params, project)
-    found = profile(network, train, params.train, steps=parsed.steps)
-    batch = min(params.train.batch_size, len(train))
-    print_profile(
-        found, f"{params.model.family}, batch {batch}, {len(train):,} training rows, {train.target.device.type}"
-    )
+    prepared = prepared_training(params, project)
+    rows = prepared.train
+    found = profile(prepared.network, rows, params.train, target=prepared.target, steps=parsed.steps)
+    batch = min(params.train.batch_size, len(rows))
+    device = rows.target.device.type
+    print_profile(found, f"{prepared.model.family}, batch {batch}, {len(rows):,} training rows, {device}")
 
 
 def _diagnose(parsed: argparse.Namespace) -> None:
     from ann.report.training import print_diagnosis
 
     print_diagnosis(_project(parsed))
+
+
+def _study_initialisation(parsed: argparse.Namespace) -> None:
+    from ann.studies.initialisation import study_project
+
+    for name, least in (("epochs", 1), ("seeds", 1)):
+        if getattr(parsed, name) < least:
+            raise ConfigError(f"--{name} must be at least {least}, got {getattr(parsed, name)}")
+    if not 0 < parsed.lr <= 100:
+        raise ConfigError(f"--lr must be above 0 and at most 100, got {parsed.lr:g}")
+    folder = study_project(
+        _project(parsed), epochs=parsed.epochs, seeds=parsed.seeds, lr=parsed.lr, data=parsed.data, told=print
+    )
+    print(f"picture and numbers: {folder}")
+
+
+def _study_activations(parsed: argparse.Namespace) -> None:
+    from ann.report.activation_pictures import draw_activations
+
+    if parsed.output.suffix != ".png":
+        raise ConfigError(f"-o must name a .png file, got {parsed.output}")
+    draw_activations(parsed.output)
+    print(f"drawn to {parsed.output}")
 
 
 def _schema(parsed: argparse.Namespace) -> None:  # noqa: ARG001 - every command takes the arguments

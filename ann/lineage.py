@@ -20,7 +20,7 @@ from ann.artifacts import file_sha256
 from ann.config import Params
 from ann.errors import DataError
 from ann.project import Project
-from ann.template import dvc_yaml
+from ann.template import NETWORKS, dvc_yaml
 
 PACKAGE = Path(ann.__file__).parent
 VERDICT = "build/validate/verdict.json"
@@ -63,7 +63,7 @@ def lineage_of(stage: str, params: Params, project: Project) -> Lineage:
     sections = {name: params.section(name) for name in sorted({name for spec in specs for name in spec.params})}
     data = data_md5(project)
     params_hash = sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()
-    code = code_sha256(sorted({path for spec in specs for path in spec.code}))
+    code = code_sha256(sorted({path for spec in specs for path in spec.code}), project.root / NETWORKS)
     key = sha256(f"{data}/{params_hash}/{code}".encode()).hexdigest()[:16]
     return Lineage(key, data, params_hash, code)
 
@@ -109,13 +109,18 @@ def data_md5(project: Project) -> str:
         ) from None
 
 
-def code_sha256(paths: Iterable[str]) -> str:
-    """Hash the source files under each path of dvc.yaml, such as `ann/training`, by name and content."""
+def code_sha256(paths: Iterable[str], networks: Path) -> str:
+    """Hash the source files under each path of dvc.yaml, such as `ann/training`, by name and content.
+
+    `networks` is the folder of the project's own networks, which need not be there.
+    """
     digest = sha256()
     for path in paths:
         source = PACKAGE.parent / path
         for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
             digest.update(f"{file.relative_to(PACKAGE.parent).as_posix()}:{file_sha256(file)}\n".encode())
+    for file in sorted(networks.rglob("*.py")):
+        digest.update(f"{file.relative_to(networks.parent).as_posix()}:{file_sha256(file)}\n".encode())
     return digest.hexdigest()
 
 

@@ -29,7 +29,8 @@ from filelock import FileLock, Timeout
 
 from ann.artifacts import file_sha256, load_json
 from ann.config import Params
-from ann.data.sources import read_file, read_table
+from ann.config.data import DataParams
+from ann.data.sources import format_of, read_file, read_table
 from ann.errors import BusyError, ConfigError, DataError, StageError
 from ann.lineage import lineage_of
 from ann.project import Project
@@ -110,6 +111,25 @@ class Pipeline:
         if {"compress", "export"} & set(stages):
             for module in PRELOADED:
                 importlib.import_module(module)
+
+    def pull_data(self) -> bool:
+        """Fetch the data that data.dvc tracks where it is not there yet; return whether anything was fetched.
+
+        Raises:
+            DataError: no remote holds it.
+        """
+        if (self.project.root / self.params.data.path).exists() or not self._tracked():
+            return False
+        with self.locked():
+            try:
+                self.repo.pull(targets=[DATA])
+            except DvcException as error:
+                reason = " ".join(line.strip() for line in str(error).splitlines() if "://error.dvc.org" not in line)
+                raise DataError(
+                    f"{self.params.data.path} is not there, and `dvc pull {DATA}` could not fetch it: {reason}; "
+                    f"add a remote that holds it, or put the data back"
+                ) from None
+        return True
 
     def track_data(self) -> None:
         """Bring data.dvc up to the data, as `dvc repro` does.
@@ -260,9 +280,9 @@ def _inputs(stage: Any) -> dict[str, Any]:
 
 
 def add_data(project: Project, files: list[Path]) -> list[Path]:
-    """Copy each file into data/ under a dated name, track data/ with DVC, and return the new paths.
+    """Copy each file or folder into data/ under a dated name, track data/ with DVC, and return the new paths.
 
-    The files must have the columns of what is there; nothing is kept when one is refused.
+    They must have the columns of what is there; nothing is kept when one is refused.
 
     Raises:
         DataError: a file does not exist or cannot be part of the data set.
@@ -272,11 +292,13 @@ def add_data(project: Project, files: list[Path]) -> list[Path]:
     if folder.suffix:
         raise ConfigError(f"data.path: {params.path} names one file; files can only be added to a folder, such as data")
     for file in files:
-        if not file.is_file():
-            raise DataError(f"{file} does not exist")
-        read_file(file, params)
+        _require_data(file, params)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-    targets = [folder / f"{stamp}-{file.name}" for file in files]
+    targets = [folder / f"{stamp}-{file.resolve().name}" for file in files]
+    for target in targets:
+        if target.exists() or targets.count(target) > 1:
+            raise DataError(f"{target.name} would be there twice: rename a file, or add one after the other")
+    made = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
         for file, target in zip(files, targets, strict=True):
@@ -286,16 +308,37 @@ def add_data(project: Project, files: list[Path]) -> list[Path]:
             repo.add(str(folder))
     except BaseException:
         for target in targets:
-            target.unlink(missing_ok=True)
+            _remove(target)
+        if made:
+            _remove(folder)
         raise
     return targets
+
+
+def _require_data(file: Path, data: DataParams) -> None:
+    """Raise DataError where a file or folder cannot be part of the data set, as far as it can be told alone."""
+    if not file.exists():
+        raise DataError(f"{file} does not exist")
+    if file.is_file() and format_of(file) in ("csv", "parquet"):
+        read_file(file, data)
+    if file.is_dir() and not any(format_of(path) for path in file.rglob("*") if path.is_file()):
+        raise DataError(f"{file} holds no file that can be read: add a folder of tables, images or sounds")
 
 
 def _copy_whole(file: Path, target: Path, project: Project) -> None:
     """Copy through a neighbour of the data folder, in which a torn file would become data."""
     beside = project.root / f".{target.name}.tmp"
     try:
-        shutil.copyfile(file, beside)
+        if file.is_dir():
+            shutil.copytree(file, beside)
+        else:
+            shutil.copyfile(file, beside)
         beside.replace(target)
     finally:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)

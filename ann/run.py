@@ -32,6 +32,8 @@ def run_project(project: Project, overrides: list[str]) -> None:
         if overrides:
             override_params(project.params_file, overrides)
         pipeline = Pipeline(project)
+        if pipeline.pull_data():
+            print(f"fetched {project.params().data.path}, which {project.data_file.name} tracks")
         if stale := pipeline.stale():
             server = None if os.environ.get(SERVER_VARIABLE) else PrefectServer(project)
             if server:

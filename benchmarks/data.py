@@ -1,12 +1,19 @@
-"""Data sets of the benchmarks by name: `python -m benchmarks.data mnist [FOLDER]`.
+"""Data sets of the benchmarks by name: `python -m benchmarks.data NAME [FOLDER]`, kept under build/benchmarks.
 
-Fashion-MNIST is Debian's package dataset-fashion-mnist; MNIST is copied once from a folder with its four IDX files.
+Fashion-MNIST is Debian's package dataset-fashion-mnist, which needs no copy. The others are copied once from a folder
+with their files, packed by gzip or not: MNIST's four IDX files, `adult` adult.data and adult.test of UCI, `housing`
+housing.csv, `covertype` covtype.csv. Without a folder, adult comes out of this repository's own data, and housing and
+covertype from OpenML, which needs a network.
 """
 
 import gzip
+import io
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -79,10 +86,103 @@ def take_mnist(folder: Path) -> None:
     print(f"MNIST lies in {MNIST.relative_to(REPOSITORY)}")
 
 
+@dataclass(frozen=True)
+class TableFile:
+    """A file of rows: its name in a given folder, its name here, and its rows, which tell a wrong file."""
+
+    given: str
+    name: str
+    rows: int
+
+
+TABLES = {
+    "adult": (TableFile("adult.data", "train.csv", 32_561), TableFile("adult.test", "test.csv", 16_281)),
+    "covertype": (TableFile("covtype.csv", "covtype.csv", 581_012),),
+    "housing": (TableFile("housing.csv", "housing.csv", 20_640),),
+}
+ADULT_COLUMNS = (
+    "age,workclass,fnlwgt,education,education-num,marital-status,occupation,relationship,race,sex,capital-gain,"
+    "capital-loss,hours-per-week,native-country,income"
+)
+
+
+def table_folder(name: str) -> Path:
+    """Return the folder of a table's files; where they are not there, the way to get them ends the program."""
+    folder = REPOSITORY / "build" / "benchmarks" / name
+    if not all((folder / file.name).is_file() for file in TABLES[name]):
+        if name != "adult":
+            raise SystemExit(f"the rows of {name} are not there: python -m benchmarks.data {name} [FOLDER]")
+        take_table(name, None)  # they are in this repository
+    return folder
+
+
+def take_table(name: str, folder: Path | None) -> None:
+    """Write the files of a table out of `folder`, or of its public source, after a look at their sizes."""
+    texts = SOURCES[name]() if folder is None else [_unpacked(folder / file.given) for file in TABLES[name]]
+    target = REPOSITORY / "build" / "benchmarks" / name
+    for file, text in zip(TABLES[name], texts, strict=True):
+        clean = _clean_adult(text) if name == "adult" and folder else text
+        if (rows := clean.count("\n") - 1) != file.rows:
+            raise SystemExit(f"{file.given} of {name} has {rows:,} rows, {file.rows:,} are expected")
+        target.mkdir(parents=True, exist_ok=True)
+        (target / file.name).write_text(clean)
+    print(f"{name} lies in {target.relative_to(REPOSITORY)}")
+
+
+def _unpacked(path: Path) -> str:
+    packed = path.with_name(f"{path.name}.gz")
+    if not path.is_file() and not packed.is_file():
+        raise SystemExit(f"{path.parent} has no {path.name}, nor {packed.name}")
+    return path.read_text() if path.is_file() else gzip.decompress(packed.read_bytes()).decode()
+
+
+def _clean_adult(text: str) -> str:
+    """Drop the note in the first line of adult.test, blanks after commas, and the dot after each of its classes."""
+    rows = [line.replace(", ", ",").rstrip(".") for line in text.splitlines() if line.count(",") == 14]
+    return "\n".join([ADULT_COLUMNS, *rows]) + "\n"
+
+
+def _bundled_adult() -> list[str]:
+    """Return both files; the bundled table holds the official test rows, and behind them the others."""
+    path = REPOSITORY / "data" / "adult.parquet"
+    if not path.is_file():
+        raise SystemExit(
+            f"{path.name} is not there: dvc pull data.dvc, or give the folder of adult.data and adult.test"
+        )
+    table = pd.read_parquet(path).set_axis(ADULT_COLUMNS.split(","), axis=1)
+    test = TABLES["adult"][1].rows
+    return [_csv(table.iloc[test:]), _csv(table.iloc[:test])]
+
+
+def _from_openml(number: int, target: str) -> list[str]:
+    from sklearn.datasets import fetch_openml
+
+    try:
+        found = fetch_openml(data_id=number, as_frame=True, parser="auto")
+    except OSError as error:
+        raise SystemExit(f"OpenML does not answer ({error}): give the folder of the file") from None
+    return [_csv(found.frame.rename(columns={found.target_names[0]: target}))]
+
+
+def _csv(table: pd.DataFrame) -> str:
+    stream = io.StringIO()
+    table.to_csv(stream, index=False)
+    return stream.getvalue()
+
+
+SOURCES: dict[str, Callable[[], list[str]]] = {
+    "adult": _bundled_adult,
+    "covertype": lambda: _from_openml(1596, "Cover_Type"),
+    "housing": lambda: _from_openml(43939, "median_house_value"),
+}
+
 if __name__ == "__main__":
-    if sys.argv[1:2] != ["mnist"] or len(sys.argv) > 3:
+    if len(sys.argv) not in (2, 3) or sys.argv[1] not in ("mnist", *TABLES):
         raise SystemExit(__doc__)
-    if len(sys.argv) == 3:
-        take_mnist(Path(sys.argv[2]))
+    given = Path(sys.argv[2]) if len(sys.argv) == 3 else None
+    if sys.argv[1] != "mnist":
+        take_table(sys.argv[1], given)
+    elif given:
+        take_mnist(given)
     elif not MNIST.is_dir():
         raise SystemExit(HOW)

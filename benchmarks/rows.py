@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -43,17 +44,18 @@ def measured(
     met: Callable[[float], bool] | None,
     seeds: list[int],
     note: str,
+    middle: Callable[[list[float]], Any] = np.median,
 ) -> Row:
-    """Return the row of repeated figures: their median, least and greatest. A mean over seeds is given as one value."""
-    middle = float(np.median(values))
+    """Return the row of repeated figures: their median, or another `middle`, least and greatest."""
+    value = float(middle(values))
     return Row(
         row=row,
-        value=middle,
+        value=value,
         low=float(min(values)),
         high=float(max(values)),
         unit=unit,
         bar=bar,
-        met=None if met is None else met(middle),
+        met=None if met is None else met(value),
         seeds=seeds,
         note=note,
         machine=machine(),

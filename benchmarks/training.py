@@ -102,7 +102,7 @@ def perceptron() -> MLP:
     return MLP(
         width=784,
         sizes=[],
-        num_classes=peers.CLASSES,
+        outputs=peers.CLASSES,
         hidden=peers.HIDDEN,
         activation="relu",
         norm="batch",

@@ -9,7 +9,7 @@ import pytest
 from ann.artifacts import Build
 from ann.config import Params
 from ann.lineage import graph
-from ann.template import FOLDER, dvc_yaml
+from ann.template import FOLDER, NETWORKS, dvc_yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STAGES = ("validate", "prepare", "train", "evaluate", "compress", "export", "register")
@@ -55,7 +55,8 @@ def test_deps_cover_every_module_that_a_stage_imports(stage: str, imports: grimp
 def test_dvc_yaml_of_every_project_is_the_template() -> None:
     assert (REPOSITORY / "dvc.yaml").read_text() == dvc_yaml("")
     for example in (REPOSITORY / "examples").glob("*/"):
-        assert (example / "dvc.yaml").read_text() == dvc_yaml("../../")
+        networks = (example / NETWORKS).is_dir()
+        assert (example / "dvc.yaml").read_text() == dvc_yaml("../../", networks=networks)
 
 
 def test_flows_of_every_project_are_the_template() -> None:

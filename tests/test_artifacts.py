@@ -16,9 +16,11 @@ from ann.artifacts import (
     file_sha256,
     fresh_folder,
     load_arrays,
+    load_inputs,
     load_json,
     replace_text,
     save_arrays,
+    save_inputs,
     save_json,
 )
 from ann.errors import StageError
@@ -182,3 +184,28 @@ def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path, size):
     content = os.urandom(size)
     (tmp_path / "a").write_bytes(content)
     assert file_sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_inputs_of_a_graph_come_back_with_their_names_types_and_values(tmp_path):
+    inputs = {
+        "colour": np.array(["red", "", "größer, \u65e5"], dtype=object),
+        "file": np.array([1.5, np.nan, -np.inf]),
+        "a/b.npy": np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3),
+        "arr_0": np.array([[1.25]], dtype=np.float32),
+        "clip_lengths": np.array([3, 0]),
+        "empty": np.array([], dtype=np.float32),
+    }
+    save_inputs(tmp_path / "rows.npz", inputs)
+    found = load_inputs(tmp_path / "rows.npz")
+    assert list(found) == list(inputs)
+    for name, values in inputs.items():
+        assert found[name].dtype == values.dtype, name
+        np.testing.assert_array_equal(found[name], values)
+    assert all(type(text) is str for text in found["colour"])
+    assert np.load(tmp_path / "rows.npz", allow_pickle=False)["arr_1"].dtype.kind == "U"
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
+    for name in ("one.npz", "two.npz"):
+        save_inputs(tmp_path / name, {"a": np.arange(3.0), "b": np.array(["x", "y"], dtype=object)})
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()

@@ -1,6 +1,7 @@
 """The command as a user meets it: help, exit codes, one message for a mistake."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,49 @@ def test_a_run_with_a_wrong_override_touches_nothing(project: Path, capsys: pyte
     assert "did you mean 'epochs'" in capsys.readouterr().err
     assert (project / "params.yaml").read_bytes() == before
     assert not (project / "build").exists()
+
+
+def test_the_project_may_be_named_before_the_command_and_behind_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["-C", str(tmp_path), "run"], ["run", "-C", str(tmp_path)]):
+        assert main(arguments) == 2
+        assert f"{tmp_path} is not a project" in capsys.readouterr().err
+
+
+def test_what_is_named_behind_the_command_counts(project: Path, tmp_path: Path) -> None:
+    assert main(["-C", str(tmp_path / "elsewhere"), "data", "schema", "-C", str(project)]) == 0
+
+
+def test_columns_are_shown_and_nothing_is_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (project / "params.yaml").read_bytes()
+    assert main(["-C", str(project), "data", "schema"]) == 0
+    out = capsys.readouterr().out
+    lines = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("age", "town", "bought"))}
+    assert lines["age"][1:3] == ["feature", "number"]
+    assert lines["town"][1:3] == ["slice", "category"]
+    assert lines["town"][-1] == "***"
+    assert lines["bought"][1] == "target"
+    assert "north" not in out
+    assert "binary: no, yes" in out
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def test_columns_are_written_where_they_can_be_corrected(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("  columns:", "  # what we know better\n  columns:"))
+    assert main(["data", "schema", "--write", "-C", str(project)]) == 0
+    assert f"written to {path}" in capsys.readouterr().out
+    text = path.read_text()
+    assert "  # what we know better\n  columns:\n" in text
+    assert "    town: {role: slice, sensitive: true, type: category}\n" in text
+    assert "    member: {role: feature, type: category}\n" in text
+    assert "bought: {" not in text
+    assert main(["data", "schema", "--write", "-C", str(project)]) == 0
+    assert path.read_text() == text
+
+
+def test_columns_of_data_that_is_not_there_are_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(project / "data")
+    assert main(["-C", str(project), "data", "schema"]) == 2
+    assert "run `dvc pull data.dvc`" in capsys.readouterr().err

@@ -4,14 +4,17 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 import ann
 from ann.config import override_params
 from ann.errors import DataError
 from ann.lineage import Lineage, ancestors, code_sha256, data_md5, graph, lineage_of
 from ann.project import Project
+from ann.template import NETWORKS, dvc_yaml
 
 PACKAGE = Path(ann.__file__).parent
+NONE = PACKAGE / "no networks here"
 DATA = "outs:\n- md5: {md5}.dir\n  size: 1\n  hash: md5\n  path: data\n"
 
 
@@ -114,14 +117,55 @@ def test_no_two_stages_own_one_output():
 
 def test_the_code_hash_is_over_names_and_contents():
     content = sha256((PACKAGE / "errors.py").read_bytes()).hexdigest()
-    assert code_sha256(["ann/errors.py"]) == sha256(f"ann/errors.py:{content}\n".encode()).hexdigest()
-    assert code_sha256(["ann/errors.py"]) != code_sha256(["ann/errors.py", "ann/seeding.py"])
+    assert code_sha256(["ann/errors.py"], NONE) == sha256(f"ann/errors.py:{content}\n".encode()).hexdigest()
+    assert code_sha256(["ann/errors.py"], NONE) != code_sha256(["ann/errors.py", "ann/seeding.py"], NONE)
+
+
+def write_network(project: Project, text: str, name: str = "mixer.py") -> None:
+    path = project.root / NETWORKS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_networks_of_the_project_count_by_name_and_content(project):
+    keys = [lineage_of("train", project.params(), project).key]
+    for text, name in (("a = 1\n", "mixer.py"), ("a = 2\n", "mixer.py"), ("b = 1\n", "deep/other.py")):
+        write_network(project, text, name)
+        keys.append(lineage_of("train", project.params(), project).key)
+    (project.root / NETWORKS / "mixer.py").rename(project.root / NETWORKS / "mixer2.py")
+    keys.append(lineage_of("train", project.params(), project).key)
+    assert len(set(keys)) == 5
+
+
+def test_what_is_no_source_of_a_network_leaves_the_key(project):
+    write_network(project, "a = 1\n")
+    before = lineage_of("train", project.params(), project).key
+    write_network(project, "compiled", "__pycache__/mixer.cpython-311.pyc")
+    (project.root / "other").mkdir()
+    (project.root / "other" / "mixer.py").write_text("a = 1\n", encoding="utf-8")
+    assert lineage_of("train", project.params(), project).key == before
+
+
+@pytest.mark.parametrize("folder", [None, "networks"])
+def test_without_networks_the_code_hash_is_that_of_ann_alone(project, folder):
+    if folder:
+        (project.root / folder).mkdir()
+    paths = sorted({path for name in ancestors("train") for path in graph()[name].code})
+    assert lineage_of("train", project.params(), project).code_sha256 == code_sha256(paths, NONE)
+
+
+@pytest.mark.parametrize("code", ["", "../../", None])
+def test_a_template_with_networks_has_one_more_line_in_each_stage_that_builds_one(code):
+    plain, more = (YAML(typ="safe").load(dvc_yaml(code, networks=with_them))["stages"] for with_them in (False, True))
+    added = {name: set(more[name].get("deps", [])) - set(plain[name].get("deps", [])) for name in plain}
+    assert {name for name, lines in added.items() if lines} == {"train", "evaluate", "compress", "export"}
+    assert set.union(*added.values()) == {NETWORKS}
 
 
 def test_a_folder_counts_with_every_source_file_in_it():
     files = sorted(f"ann/config/{file.name}" for file in (PACKAGE / "config").glob("*.py"))
     assert len(files) > 5
-    assert code_sha256(["ann/config"]) == code_sha256(files)
+    assert code_sha256(["ann/config"], NONE) == code_sha256(files, NONE)
 
 
 def test_tags_carry_every_field():

@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from ann.artifacts import load_inputs, save_inputs
 from ann.errors import StageError
 
 THREADS = 1
@@ -50,19 +52,22 @@ def measure(
     Raises:
         StageError: the measuring process failed.
     """
-    request = {
-        "files": [str(file) for file in files],
-        "inputs": {name: {"dtype": _dtype(values), "rows": values[:1024].tolist()} for name, values in inputs.items()},
-        "batches": list(batches),
-        "rounds": rounds,
-    }
-    process = subprocess.run(
-        [sys.executable, "-m", "ann.compression.measure"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.npz"
+        save_inputs(rows, {name: values[: max(batches)] for name, values in inputs.items()})
+        request = {
+            "files": [str(file) for file in files],
+            "rows": str(rows),
+            "batches": list(batches),
+            "rounds": rounds,
+        }
+        process = subprocess.run(
+            [sys.executable, "-m", "ann.compression.measure"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if process.returncode != 0:
         raise StageError(
             f"the latency measurement failed: {(process.stderr.strip() or 'it said nothing').splitlines()[-1]}"
@@ -84,10 +89,6 @@ def machine() -> dict[str, object]:
     }
 
 
-def _dtype(values: np.ndarray) -> str:
-    return "object" if values.dtype.kind in "OU" else str(values.dtype)
-
-
 def _timing(ours: list[list[float]], first: list[list[float]]) -> Timing:
     calls = np.concatenate([np.array(visit) for visit in ours]) * 1e3
     ratios = np.array([np.median(a) / np.median(b) for a, b in zip(ours, first, strict=True)])
@@ -102,7 +103,8 @@ def _timing(ours: list[list[float]], first: list[list[float]]) -> Timing:
 def answer(request: dict[str, Any]) -> list[list[list[list[float]]]]:
     """Time every file at every batch size; return seconds as [file][batch][round][call]."""
     sessions = [_session(file) for file in request["files"]]
-    feeds = [_feed(request["inputs"], batch) for batch in request["batches"]]
+    inputs = load_inputs(Path(request["rows"]))
+    feeds = [_feed(inputs, batch) for batch in request["batches"]]
     calls = [[partial(session.run, None, feed) for feed in feeds] for session in sessions]
     seconds: list[list[list[list[float]]]] = [[[] for _ in feeds] for _ in sessions]
     for call in (call for row in calls for call in row):
@@ -135,9 +137,8 @@ def _session(file: str) -> ort.InferenceSession:
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def _feed(inputs: dict[str, Any], batch: int) -> dict[str, np.ndarray]:
-    arrays = {name: np.array(given["rows"], dtype=given["dtype"]) for name, given in inputs.items()}
-    return {name: np.resize(values, (batch, *values.shape[1:])) for name, values in arrays.items()}
+def _feed(inputs: dict[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
+    return {name: np.resize(values, (batch, *values.shape[1:])) for name, values in inputs.items()}
 
 
 if __name__ == "__main__":

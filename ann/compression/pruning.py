@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ann.config.model import MLPParams
+from ann.config.layers import MLPParams
 from ann.models.mlp import MLP
 
 
@@ -25,7 +25,7 @@ def prune_mlp(network: MLP, model: MLPParams, ratio: float) -> tuple[MLP, MLPPar
         pruned = MLP(
             width=blocks[0].linear.in_features - sum(embedding.embedding_dim for embedding in embeddings),
             sizes=[embedding.num_embeddings for embedding in embeddings],
-            num_classes=network.head.out_features,
+            outputs=network.head.out_features,
             **{**smaller.model_dump(exclude={"family"}), "hidden": list(smaller.hidden)},
         )
     pruned.load_state_dict(_kept_weights(network, kept))

@@ -54,6 +54,13 @@ class _Rows(CalibrationDataReader):
         return next(self._batches, None)
 
 
+def _batched(source: Path) -> list[str]:
+    """Return the products whose weights have more than two axes, one matrix a member: no kernel takes their scales."""
+    graph = onnx.load(source).graph
+    weights = {initializer.name: len(initializer.dims) for initializer in graph.initializer}
+    return [node.name for node in graph.node if any(weights.get(name, 0) > 2 for name in node.input)]
+
+
 def _static(source: Path, target: Path, calibration: dict[str, np.ndarray]) -> None:
     quantize_static(
         source,
@@ -61,6 +68,7 @@ def _static(source: Path, target: Path, calibration: dict[str, np.ndarray]) -> N
         _Rows(calibration),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=OPERATORS,
+        nodes_to_exclude=_batched(source),
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
@@ -69,7 +77,14 @@ def _static(source: Path, target: Path, calibration: dict[str, np.ndarray]) -> N
 
 
 def _dynamic(source: Path, target: Path, calibration: dict[str, np.ndarray]) -> None:  # noqa: ARG001 - one signature
-    quantize_dynamic(source, target, op_types_to_quantize=OPERATORS, weight_type=QuantType.QInt8, per_channel=True)
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=OPERATORS,
+        nodes_to_exclude=_batched(source),
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+    )
 
 
 _QUANTIZERS = {"static": _static, "dynamic": _dynamic}

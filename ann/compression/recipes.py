@@ -11,15 +11,18 @@ from ann.compression.choice import FP32
 from ann.compression.pruning import prune_mlp
 from ann.compression.quantization import quantize
 from ann.config.compress import Prune, Recipe
-from ann.config.model import ModelParams
+from ann.config.layers import MLPParams
+from ann.config.model import Architecture
 from ann.config.optimizers import AdamW
 from ann.config.schedules import Cosine
 from ann.config.train import TrainParams
 from ann.data.batches import TensorData
+from ann.data.target import Target
 from ann.export.network import export_network, verify_network
 from ann.models.mlp import MLP
 from ann.seeding import generator, stream_seed
 from ann.training.fit import fit
+from ann.training.objective import build_objective
 
 
 @dataclass(frozen=True)
@@ -30,23 +33,24 @@ class Variant:
     recipe: str
     graph: onnx.ModelProto
     network: nn.Module
-    model: ModelParams
+    model: Architecture
     quantized: bool
 
 
 def make_variants(
-    network: MLP,
-    model: ModelParams,
+    network: nn.Module,
+    model: Architecture,
     recipes: tuple[Recipe, ...],
     *,
     train: TensorData,
     valid: TensorData,
+    target: Target,
     settings: TrainParams,
     seed: int,
 ) -> Iterator[Variant]:
     """Yield plain fp32, then one variant a recipe; a float network that several recipes share is made once."""
-    made: dict[tuple[Prune, ...], tuple[MLP, ModelParams, onnx.ModelProto]] = {
-        (): (network, model, _export(network, valid))
+    made: dict[tuple[Prune, ...], tuple[nn.Module, Architecture, onnx.ModelProto]] = {
+        (): (network, model, _export(network, valid, target))
     }
     yield Variant(FP32, "the trained network", made[()][2], network, model, quantized=False)
     for recipe in recipes:
@@ -54,9 +58,9 @@ def make_variants(
         for count in range(1, len(prunes) + 1):
             if prunes[:count] not in made:
                 smaller, params = _prune(
-                    *made[prunes[: count - 1]][:2], prunes[count - 1], train, valid, settings, seed
+                    *made[prunes[: count - 1]][:2], prunes[count - 1], train, valid, target, settings, seed
                 )
-                made[prunes[:count]] = (smaller, params, _export(smaller, valid))
+                made[prunes[:count]] = (smaller, params, _export(smaller, valid, target))
         small, params, graph = made[prunes]
         last = recipe.steps[-1]
         quantized = not isinstance(last, Prune)
@@ -81,14 +85,17 @@ def calibration_rows(train: TensorData, count: int, seed: int) -> dict[str, np.n
 
 
 def _prune(
-    network: MLP,
-    model: ModelParams,
+    network: nn.Module,
+    model: Architecture,
     step: Prune,
     train: TensorData,
     valid: TensorData,
+    target: Target,
     settings: TrainParams,
     seed: int,
-) -> tuple[MLP, ModelParams]:
+) -> tuple[nn.Module, Architecture]:
+    assert isinstance(network, MLP)
+    assert isinstance(model, MLPParams)
     smaller, params = prune_mlp(network, model, step.ratio)
     smaller.to(train.target.device)
     if step.epochs:
@@ -100,12 +107,14 @@ def _prune(
                 "early_stopping": None,
             }
         )
-        fit(smaller, train, valid, tuning, seed=stream_seed(seed, f"prune/{step.ratio}") % 2**31)
+        objective = build_objective(smaller, train, tuning, target)
+        seed = stream_seed(seed, f"prune/{step.ratio}") % 2**31
+        fit(smaller, train, valid, tuning, seed=seed, objective=objective)
     return smaller, params
 
 
-def _export(network: MLP, valid: TensorData) -> onnx.ModelProto:
+def _export(network: nn.Module, valid: TensorData, target: Target) -> onnx.ModelProto:
     graph = export_network(network, valid)
-    verify_network(graph, network, valid)
+    verify_network(graph, network, valid, target)
     network.to(valid.target.device)
     return graph

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
-from ann.artifacts import Build, file_sha256, load_json, save_json
+from ann.artifacts import Build, file_sha256, load_inputs, load_json, save_json
 from ann.compression.measure import machine, measure
-from ann.predict import Model
 
 ROUNDS = 15
 
@@ -16,13 +13,7 @@ def shipped_latency(build: Build, batches: tuple[int, ...]) -> dict[str, Any]:
     stamp = file_sha256(build.model)
     if build.latency.exists() and (content := load_json(build.latency)).get("model_sha256") == stamp:
         return content
-    [timings] = measure([build.model], example_columns(build), batches, ROUNDS)
+    [timings] = measure([build.model], load_inputs(build.example_inputs), batches, ROUNDS)
     rows = {str(batch): {"p50": timing.p50_ms, "p95": timing.p95_ms} for batch, timing in timings.items()}
     save_json(build.latency, {"model_sha256": stamp, "machine": machine(), "latency_ms": rows})
     return load_json(build.latency)
-
-
-def example_columns(build: Build) -> dict[str, np.ndarray]:
-    """Return the example rows beside the shipped file as its inputs."""
-    rows = load_json(build.example)["rows"]
-    return Model(build.model, threads=1).columns(rows)

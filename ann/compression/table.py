@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann.artifacts import GROUPS, Build, file_sha256, load_arrays, load_json, save_json
+from ann.artifacts import GROUPS, Build, file_sha256, load_json, save_json
 from ann.compression.choice import Candidate, choose, objection, pareto_front
 from ann.compression.measure import Timing, machine, measure
 from ann.config.compress import CompressParams
+from ann.data.schema import Schema
+from ann.data.windows import load_part
 from ann.evaluation.intervals import Interval
 
 
@@ -42,7 +44,7 @@ def measured_table(build: Build, params: CompressParams) -> dict[str, Any]:
     if build.candidates.exists() and (table := load_json(build.candidates)).get("choice_sha256") == stamp:
         return table
     choice = load_json(build.choice)
-    rows = load_arrays(build.folder("prepare") / "valid")
+    rows = load_part(build.folder("prepare") / "valid", Schema.from_json(load_json(build.schema)))
     write_table(choice, timed(choice["candidates"], build.variants, rows, params), params, stamp, build.candidates)
     return load_json(build.candidates)
 

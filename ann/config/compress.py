@@ -42,6 +42,11 @@ class Recipe(Section):
     steps: tuple[StepParams, ...] = Field(min_length=1)
     """Steps in order."""
 
+    @property
+    def prunes(self) -> bool:
+        """Whether a step removes units."""
+        return any(isinstance(step, Prune) for step in self.steps)
+
     @model_validator(mode="after")
     def _quantize_last(self) -> Self:
         if self.name == "fp32":
@@ -51,6 +56,8 @@ class Recipe(Section):
         return self
 
 
+PRUNABLE = ("mlp",)
+"""Families from which hidden units can be removed."""
 DEFAULT_RECIPES = (
     Recipe(name="int8-dynamic", steps=(Quantize(step="quantize", mode="dynamic"),)),
     Recipe(name="int8-static", steps=(Quantize(step="quantize", mode="static"),)),
@@ -68,15 +75,20 @@ class CompressParams(Section):
     recipes: tuple[Recipe, ...] = DEFAULT_RECIPES
     """Variants to make; plain fp32 always stands beside them."""
     metric: str | None = None
-    """Validation metric whose drop is bounded; default: auc for two classes, accuracy for more."""
+    """Validation metric whose drop is bounded; default: the first of the task, such as auc, accuracy or rmse."""
     max_drop: float = Field(default=0.003, ge=0, lt=1)
-    """A variant may be chosen only if the upper bound of its paired drop of the metric is at most this."""
+    """A variant may be chosen only if the upper bound of its paired drop of the metric is at most this; where numbers
+    are predicted, the drop is a share of the plain network's value."""
     objective: Literal["latency", "bytes"] = "latency"
     """What the choice minimises among the variants that may be chosen."""
     batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 256), min_length=1)
     """Batch sizes [rows] at which latency is measured."""
     rounds: int = Field(default=31, ge=5)
     """Interleaved rounds of the latency measurement."""
+
+    def recipes_for(self, family: str) -> tuple[Recipe, ...]:
+        """Return the recipes that the architecture can follow: units can be pruned from an mlp alone."""
+        return tuple(recipe for recipe in self.recipes if family in PRUNABLE or not recipe.prunes)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 import ann
@@ -47,10 +48,7 @@ def override_params(path: Path, overrides: list[str]) -> None:
     Raises:
         ConfigError: an override has no `=`, a parent that is no mapping, or gives an invalid params.yaml.
     """
-    round_trip = YAML()
-    round_trip.width = 4096
-    round_trip.indent(mapping=2, sequence=4, offset=2)
-    round_trip.preserve_quotes = True
+    round_trip = _round_trip()
     text = _read(path)
     document = _parse(text, path, round_trip)
     for override in overrides:
@@ -64,11 +62,42 @@ def override_params(path: Path, overrides: list[str]) -> None:
         replace_text(path, written)
 
 
+def write_columns(path: Path, columns: dict[str, dict[str, str]]) -> None:
+    """Write what was found of each column into `data.columns`, atomically; comments and what stands there stay.
+
+    Raises:
+        ConfigError: params.yaml is not valid, or would not be.
+    """
+    round_trip = _round_trip()
+    text = _read(path)
+    parse_params(_parse(text, path), path)
+    document = _parse(text, path, round_trip)
+    given = document["data"].setdefault("columns", {})
+    for name, found in columns.items():
+        if name not in given:
+            given[name] = CommentedMap()
+            given[name].fa.set_flow_style()
+        entry = given[name]
+        for field, value in found.items():
+            entry.setdefault(field, value)
+    written = _dump(round_trip, document)
+    parse_params(_parse(written, path), path)
+    replace_text(path, written)
+
+
 def json_schema() -> str:
     """Return the JSON Schema of params.yaml, for editors."""
     schema = Params.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _round_trip() -> YAML:
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.preserve_quotes = True
+    return yaml
 
 
 def _read(path: Path) -> str:

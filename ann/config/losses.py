@@ -82,12 +82,10 @@ class Huber(Section):
 
 
 class Quantile(Section):
-    """Pinball loss: one output a quantile (Koenker & Bassett 1978)."""
+    """Pinball loss: one output a quantile of `data.quantiles` (Koenker & Bassett 1978)."""
 
     name: Literal["quantile"]
     """Chooses this one."""
-    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(default=(0.1, 0.5, 0.9), min_length=1)
-    """Which quantiles are predicted."""
 
 
 class CTC(Section):

@@ -1,11 +1,13 @@
 """The sections of the small stages: `validate`, `prepare`, `evaluate`, `export`, `register`, and `schedule`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
+from ann.config.kinds import AudioParams, ImageParams, TextParams
 from ann.config.section import Section
+from ann.config.split import AutoSplit, SplitParams
 
 
 class ValidateParams(Section):
@@ -17,30 +19,24 @@ class ValidateParams(Section):
     """Offending rows shown for each failed expectation."""
 
 
-class Split(Section):
-    """Shares of the rows that are held out; the rest is for training."""
-
-    valid: float = Field(default=0.15, gt=0, lt=1)
-    """Share of rows for early stopping, calibration and the choice of a variant."""
-    test: float = Field(default=0.2, gt=0, lt=1)
-    """Share of rows that only evaluation and the gate see."""
-
-    @model_validator(mode="after")
-    def _leave_rows_for_training(self) -> Self:
-        if self.valid + self.test >= 1:
-            raise ValueError(f"valid + test must be below 1 to leave rows for training, got {self.valid + self.test:g}")
-        return self
-
-
 class PrepareParams(Section):
     """`prepare:` how rows become tensors."""
 
-    split: Split = Split()
-    """Held-out shares."""
-    numbers: Literal["standard", "minmax"] = "standard"
-    """Scaling of numeric columns: zero mean and unit variance, or to [0, 1]; fitted on training rows."""
+    split: SplitParams = AutoSplit()
+    """Which rows are held out."""
+    numbers: Literal["standard", "minmax", "quantile"] = "standard"
+    """Scaling of numeric columns, fitted on training rows: zero mean and unit variance, to [0, 1], or by the share of
+    training rows that are smaller."""
+    categories: Literal["ids", "onehot"] = "ids"
+    """What categories become: ids, which networks embed, or a column of 0 and 1 a level."""
     min_count: int = Field(default=2, ge=1)
     """A category seen in fewer training rows is treated as unknown."""
+    text: TextParams = TextParams()
+    """Columns of texts."""
+    image: ImageParams = ImageParams()
+    """A column of images."""
+    audio: AudioParams = AudioParams()
+    """A column of sounds."""
 
 
 class EvaluateParams(Section):
@@ -65,7 +61,7 @@ class RegisterParams(Section):
     name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """Name of the registered model in MLflow."""
     metric: str | None = None
-    """Test metric that a challenger must improve; default: auc for two classes, accuracy for more."""
+    """Test metric that a challenger must improve; default: the first of the task, such as auc, accuracy or rmse."""
     min_gain: float = Field(default=0.0, ge=0)
     """A challenger becomes champion when its metric exceeds the champion's on the same rows by more than this."""
 

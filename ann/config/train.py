@@ -62,6 +62,8 @@ class TrainParams(Section):
     """Learning rate over the steps."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop before `epochs`; null runs all of them."""
+    l1: float = Field(default=0.0, ge=0)
+    """L1 penalty, which draws weights to zero; biases and normalisation weights are excluded."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """Greatest norm of all gradients together; null does not clip."""
     clip_value: float | None = Field(default=None, gt=0)

@@ -38,11 +38,8 @@ def propose_suite(table: pd.DataFrame, schema: Schema) -> list[Entry]:
         if name in dropped:
             continue
         numeric = pd.api.types.is_numeric_dtype(table[name].dtype) and not pd.api.types.is_bool_dtype(table[name].dtype)
-        entries += (
-            _number_expectations(table[name])
-            if numeric and name != schema.target
-            else _category_expectations(table[name])
-        )
+        labels = name in schema.target.names and not schema.target.has_numbers
+        entries += _number_expectations(table[name]) if numeric and not labels else _category_expectations(table[name])
     return entries
 
 
@@ -62,7 +59,7 @@ def _table_expectations(table: pd.DataFrame) -> list[Entry]:
 
 def _presence(column: pd.Series, schema: Schema) -> list[Entry]:
     known = float(column.notna().mean())
-    mostly = 1.0 if known == 1 or column.name == schema.target else _floor(max(0.0, known - NULL_MARGIN))
+    mostly = 1.0 if known == 1 or column.name in schema.target.names else _floor(max(0.0, known - NULL_MARGIN))
     name = str(column.name)
     entries = [_entry("expect_column_values_to_not_be_null", column=name, mostly=mostly)]
     if column.nunique() > 1:
@@ -102,6 +99,8 @@ def _number_expectations(column: pd.Series) -> list[Entry]:
 
 def _category_expectations(column: pd.Series) -> list[Entry]:
     name = str(column.name)
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return []  # Great Expectations knows no type with a time zone
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return [_entry("expect_column_values_to_be_of_type", column=name, type_=str(column.dtype))]
     shares = column.dropna().value_counts(normalize=True).sort_index()

@@ -12,11 +12,15 @@ OPSET = 20
 """Operator set of every graph that ann writes; 20 is the first with StringSplit."""
 ML_OPSET = 3
 IR_VERSION = 10
+MICROSOFT = "com.microsoft"
+"""Domain of operators that every build of ONNX Runtime has and the standard has not."""
 
 ELEMENT = {
     np.dtype(np.float32): TensorProto.FLOAT,
     np.dtype(np.float64): TensorProto.DOUBLE,
     np.dtype(np.int64): TensorProto.INT64,
+    np.dtype(np.uint8): TensorProto.UINT8,
+    np.dtype(bool): TensorProto.BOOL,
     np.dtype(object): TensorProto.STRING,
 }
 Shape = Sequence[int | str]
@@ -64,6 +68,8 @@ class GraphBuilder:
         """Return the checked model."""
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, self._initializers)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+        if any(node.domain == MICROSOFT for node in self._nodes):
+            opsets.append(helper.make_opsetid(MICROSOFT, 1))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ann")
         checker.check_model(model, full_check=True)
         return model

@@ -1,145 +1,264 @@
 """What the columns are: inferred from the table, corrected by `data.columns`, written to schema.json."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from ann.config.data import DataParams
+from ann.config.data import DataParams, Windows
+from ann.data.target import Target
+from ann.data.task import infer_target
 from ann.errors import DataError
 
-MAX_CLASSES = 1000
-RESERVED = {"label", "probabilities"}
+ColumnType: TypeAlias = Literal["number", "category", "date", "text", "image", "audio", "series"]
+
+RESERVED = {"label", "labels", "probabilities", "prediction"}
 EXACT_FLOAT32 = 2**24
 """Beyond this, whole numbers lose digits in float32, so the column enters the graph as double."""
+TEXT_WORDS = 3.0
+"""Columns whose values have fewer words on average are categories, not texts."""
+TEXT_DISTINCT = 0.2
+"""Columns with a smaller share of different values are categories, not texts."""
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
+SERIES = "series"
+"""Name of the one input of a forecast."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One column that enters the network."""
+    """One input of the exported file; a series has a channel a column, a date in parts a column each."""
 
     name: str
-    type: Literal["number", "category"]
+    type: ColumnType
     double: bool = False
     """A number that float32 cannot hold exactly."""
+    columns: tuple[str, ...] = ()
+    """Source columns, where it is not the one of the same name."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Columns of the table that it is read from."""
+        return self.columns or (self.name,)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """Roles and types of all columns; rank-1 inputs of the graph are the features by name."""
+    """Roles and types of all columns."""
 
     features: tuple[Feature, ...]
+    target: Target
     slices: tuple[str, ...]
     dropped: tuple[str, ...]
     sensitive: tuple[str, ...]
-    target: str
-    classes: tuple[str, ...]
-    """Labels as text; with two classes the second is the positive one."""
     missing: tuple[str, ...]
+    time: str | None = None
+    group: str | None = None
+    windows: Windows | None = None
+
+    def of_type(self, *types: str) -> list[Feature]:
+        """Return the features of these types, in order."""
+        return [feature for feature in self.features if feature.type in types]
 
     @property
     def numbers(self) -> list[Feature]:
-        """Features of the group `numeric`, in its order."""
-        return [feature for feature in self.features if feature.type == "number"]
+        """Features that are numbers."""
+        return self.of_type("number")
 
     @property
     def categories(self) -> list[Feature]:
-        """Features of the group `categorical`, in its order."""
-        return [feature for feature in self.features if feature.type == "category"]
+        """Features that are categories."""
+        return self.of_type("category")
+
+    def with_target(self, target: Target) -> "Schema":
+        """Return the same with another target."""
+        return replace(self, target=target)
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as JSON values."""
-        return asdict(self)
+        content = {name: value for name, value in vars(self).items() if name not in ("features", "target", "windows")}
+        return {
+            "features": [asdict(feature) for feature in self.features],
+            "target": self.target.to_json(),
+            **content,
+            "windows": self.windows.model_dump() if self.windows else None,
+        }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Schema":
         """Read what `to_json` gave."""
-        features = tuple(Feature(**feature) for feature in content["features"])
-        texts = {name: tuple(content[name]) for name in ("slices", "dropped", "sensitive", "classes", "missing")}
-        return cls(features=features, target=content["target"], **texts)
+        features = tuple(
+            Feature(**{**feature, "columns": tuple(feature["columns"])}) for feature in content["features"]
+        )
+        texts = {name: tuple(content[name]) for name in ("slices", "dropped", "sensitive", "missing")}
+        windows = Windows(**content["windows"]) if content["windows"] else None
+        target = Target.from_json(content["target"])
+        return cls(features, target, **texts, time=content["time"], group=content["group"], windows=windows)
 
 
 def infer_schema(table: pd.DataFrame, data: DataParams) -> Schema:
-    """Infer the type of each column and the classes of the target.
+    """Infer the type of each column, and what is predicted.
 
     Raises:
-        DataError: the target is missing in a row, has one class or too many; a column is not what data.columns says;
-            no feature is left.
+        DataError: the target cannot be learnt; a column is not what data.columns says; no feature is left.
     """
-    roles = {
-        str(name): data.columns[str(name)].role if str(name) in data.columns else "feature" for name in table.columns
-    }
-    roles.pop(data.target)
-    features = tuple(_feature(table[name], name, data) for name, role in roles.items() if role == "feature")
-    for name in RESERVED & {feature.name for feature in features}:
-        raise DataError(f"column {name!r} has the name of an output of the exported file: rename it, or drop it")
-    if not features:
-        raise DataError("no column is left as a feature: give one the role `feature` in data.columns")
+    roles = _roles(table, data)
+    in_parts = {column for parts in data.dates.values() for column in vars(parts).values() if column}
+    features = [
+        infer_feature(table[name], name, data)
+        for name, role in roles.items()
+        if role == "feature" and name not in in_parts
+    ]
+    features += [_date_in_parts(name, table, data) for name in data.dates]
+    if data.windows:
+        features = [_series(features, roles, data)]
+    _check_features(features)
+    target = infer_target(table, data)
     return Schema(
-        features=features,
-        slices=tuple(name for name, role in roles.items() if role == "slice"),
-        dropped=tuple(name for name, role in roles.items() if role == "drop"),
+        features=tuple(features),
+        target=target,
+        slices=_with_role("slice", roles),
+        dropped=_with_role("drop", roles),
         sensitive=tuple(name for name, column in data.columns.items() if column.sensitive),
-        target=data.target,
-        classes=_classes(table[data.target], data),
         missing=data.missing,
+        time=_only("time", roles),
+        group=_only("group", roles),
+        windows=data.windows,
     )
 
 
-def graph_inputs(table: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, np.ndarray]:
-    """Return one rank-1 array a feature, as the preparation graph takes them.
-
-    Numbers are float32 (float64 where float32 is not exact) with NaN as missing; categories are text with "" as
-    missing.
-    """
-    return {feature.name: column_input(table[feature.name], feature) for feature in features}
-
-
-def column_input(column: pd.Series, feature: Feature) -> np.ndarray:
-    """Return the (N,) array of one feature."""
-    if feature.type == "category":
-        return category_text(column)
-    return column.to_numpy(dtype=np.float64 if feature.double else np.float32, na_value=np.nan)
-
-
-def category_text(column: pd.Series) -> np.ndarray:
-    """Return values as text, "" where missing; whole numbers are written without a fraction, as in a .csv file."""
-    if pd.api.types.is_float_dtype(column.dtype):
-        whole = column.dropna()
-        if ((whole == whole.round()) & (whole.abs() < 2**63)).all():
-            column = column.astype("Int64")
-    values = column.to_numpy(dtype=object, na_value="")
-    return np.array([value if isinstance(value, str) else str(value) for value in values], dtype=object)
-
-
-def class_ids(column: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
-    """Return the (N,) int64 class index of each label; every label must be one of `classes`.
+def infer_feature(column: pd.Series, name: str, data: DataParams) -> Feature:
+    """Return the type of one column, which data.columns may give.
 
     Raises:
-        DataError: a label is missing or unknown.
+        DataError: it is not of the type that data.columns gives.
     """
-    text = category_text(column)
-    ids = pd.Index(classes).get_indexer(pd.Index(text))
-    if (ids < 0).any():
-        row = int(np.flatnonzero(ids < 0)[0])
-        raise DataError(f"target {column.name!r} must be one of {', '.join(classes)}; row {row} holds {text[row]!r}")
-    return ids.astype(np.int64)
-
-
-def _feature(column: pd.Series, name: str, data: DataParams) -> Feature:
     wanted = data.columns[name].type if name in data.columns else "auto"
-    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
-    if wanted == "number" and not numeric:
+    found = wanted if wanted != "auto" else _type_of(column)
+    if found == "number":
+        if not _numeric(column):
+            raise DataError(
+                f"column {name!r} must hold numbers, but {_first_text(column)}: "
+                f"mend the row, or add the text to data.missing"
+            )
+        return Feature(name, "number", double=bool(column.abs().max() > EXACT_FLOAT32))
+    if found in ("image", "audio") and not media_type(column):
         raise DataError(
-            f"column {name!r} must hold numbers, but {_first_text(column)}: "
-            f"mend the row, or add the text to data.missing"
+            f"column {name!r} must hold {found} files, but {_first_value(column)}: write another type in data.columns"
         )
+    if found not in ("image", "audio") and media_type(column):
+        raise DataError(f"column {name!r} holds files, not values of the type {found}: leave the type out")
+    return Feature(name, found)
+
+
+def media_type(column: pd.Series) -> Literal["image", "audio"] | None:
+    """Return what kind of files or arrays a column holds, by its first value."""
+    known = column.dropna()
+    first = known.iloc[0] if len(known) else None
+    if isinstance(first, Path):
+        return "audio" if first.suffix.lower() == ".wav" else "image"
+    if isinstance(first, bytes):
+        return "audio" if first[:4] == b"RIFF" else "image"
+    if isinstance(first, np.ndarray):
+        return "audio" if first.ndim == 1 else "image"
+    return None
+
+
+def _type_of(column: pd.Series) -> ColumnType:
+    if _numeric(column):
+        return "number"
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        raise DataError(f"column {name!r} holds dates, which cannot be features so far: give it the role `drop`")
-    if wanted == "category" or not numeric:
-        return Feature(name, "category")
-    return Feature(name, "number", double=bool(column.abs().max() > EXACT_FLOAT32))
+        return "date"
+    known = column.dropna()
+    if len(known) and (media := media_type(known)):
+        return media
+    texts = known[known.map(lambda value: isinstance(value, str))]
+    if len(texts) < len(known) or not len(texts):
+        return "category"
+    if texts.map(lambda value: ISO_DATE.fullmatch(value) is not None).all():
+        return "date"
+    words = texts.str.count(r"\S+").mean()
+    return "text" if words >= TEXT_WORDS and texts.nunique() > TEXT_DISTINCT * len(texts) else "category"
+
+
+def _numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+
+
+def _roles(table: pd.DataFrame, data: DataParams) -> dict[str, str]:
+    """Return the role of each column but the targets; the channels that a forecast predicts are features, too."""
+    roles: dict[str, str] = {}
+    for name in map(str, table.columns):
+        if name in data.targets and not data.windows:
+            continue
+        given: str = data.columns[name].role if name in data.columns else "feature"
+        if data.windows and given == "feature" and not _numeric(table[name]) and _type_of(table[name]) == "date":
+            given = "time"
+        roles[name] = given
+    return roles
+
+
+def _series(features: list[Feature], roles: dict[str, str], data: DataParams) -> Feature:
+    for feature in features:
+        if feature.type != "number":
+            raise DataError(
+                f"column {feature.name!r} is a {feature.type}, but channels of a series must be numbers: "
+                f"give it the role `drop` in data.columns"
+            )
+    for name in data.targets:
+        if roles[name] != "feature":
+            raise DataError(
+                f"target {name!r} has the role `{roles[name]}`, but what is forecast must be a channel of the series: "
+                f"give it the role `feature` in data.columns"
+            )
+    return Feature(SERIES, "series", columns=tuple(name for name, role in roles.items() if role == "feature"))
+
+
+def _date_in_parts(name: str, table: pd.DataFrame, data: DataParams) -> Feature:
+    parts = data.dates[name]
+    columns = tuple(column for column in (parts.year, parts.month, parts.day, parts.hour) if column)
+    for column in columns:
+        if column not in table.columns:
+            raise DataError(f"data.dates.{name} names the column {column!r}, which is not there")
+        if column in data.targets:
+            raise DataError(f"data.dates.{name} names the column {column!r}, which is predicted: take another")
+        if not _numeric(table[column]):
+            raise DataError(f"data.dates.{name}: column {column!r} must hold numbers, but {_first_text(table[column])}")
+    return Feature(name, "date", columns=columns)
+
+
+def _check_features(features: list[Feature]) -> None:
+    if not features:
+        raise DataError("no column is left as a feature: give one the role `feature` in data.columns")
+    for name in RESERVED & {source for feature in features for source in feature.sources}:
+        raise DataError(f"column {name!r} has the name of an output of the exported file: rename it, or drop it")
+    _check_names(features)
+    for kind in ("image", "audio"):
+        found = [feature.name for feature in features if feature.type == kind]
+        if len(found) > 1:
+            raise DataError(f"columns {', '.join(found)} all hold {kind} files; one can be read: drop the others")
+
+
+def _check_names(features: list[Feature]) -> None:
+    """Raise DataError where a column is read twice, since inputs of the exported file need different names."""
+    counts = Counter(name for feature in features for name in dict.fromkeys((feature.name, *feature.sources)))
+    for name, count in counts.items():
+        if count > 1:
+            raise DataError(f"column {name!r} is read by two features, one of data.dates: rename one of them")
+
+
+def _with_role(role: str, roles: dict[str, str]) -> tuple[str, ...]:
+    return tuple(name for name, given in roles.items() if given == role)
+
+
+def _only(role: str, roles: dict[str, str]) -> str | None:
+    found = _with_role(role, roles)
+    if len(found) > 1:
+        raise DataError(f"columns {', '.join(found)} all have the role `{role}`; one can: give the others another role")
+    return found[0] if found else None
 
 
 def _first_text(column: pd.Series) -> str:
@@ -148,33 +267,6 @@ def _first_text(column: pd.Series) -> str:
     return f"row {bad.index[0]} holds {bad.iloc[0]!r}" if len(bad) else f"its type is {column.dtype}"
 
 
-def _classes(target: pd.Series, data: DataParams) -> tuple[str, ...]:
-    missing = int(target.isna().sum())
-    if missing:
-        first = int(np.flatnonzero(target.isna())[0])
-        raise DataError(
-            f"target {data.target!r} is missing in {missing} rows, first in row {first}: remove them or fill them in"
-        )
-    if pd.api.types.is_float_dtype(target.dtype) and (target != target.round()).any():
-        raise DataError(f"target {data.target!r} holds fractions; only classes can be predicted so far")
-    counts = pd.Series(category_text(target)).value_counts()
-    if len(counts) < 2:
-        raise DataError(f"target {data.target!r} must have at least two classes, got only {counts.index[0]!r}")
-    if len(counts) > min(MAX_CLASSES, max(2, len(target) // 2)):
-        raise DataError(
-            f"target {data.target!r} has {len(counts)} different values in {len(target)} rows: "
-            f"it looks like an id, not a class"
-        )
-    if len(counts) > 2:
-        return tuple(sorted(counts.index, key=_natural))
-    positive = data.positive if data.positive is not None else str(counts.index[-1])
-    if positive not in counts.index:
-        raise DataError(f"data.positive must be one of {', '.join(sorted(counts.index))}; got {positive!r}")
-    return tuple(sorted(counts.index, key=lambda label: label == positive))
-
-
-def _natural(label: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)
+def _first_value(column: pd.Series) -> str:
+    known = column.dropna()
+    return f"row {known.index[0]} holds {str(known.iloc[0])[:40]!r}" if len(known) else "it is empty"

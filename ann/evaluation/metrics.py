@@ -9,45 +9,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ann.errors import ConfigError, did_you_mean
-
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 ECE_BINS = 15
 SMALLEST = 1e-15
 """Probabilities are clipped to this before the logarithm."""
 
 
-def metric_names(num_classes: int) -> list[str]:
-    """Return the metrics that are reported for a task, the most important first."""
-    binary = ["auc", "ap", "accuracy", "f1", "log_loss", "brier", "ece"]
-    return binary if num_classes == 2 else ["accuracy", "f1", "auc", "log_loss", "brier", "ece"]
-
-
-def primary_metric(num_classes: int, wanted: str | None = None) -> str:
-    """Return `wanted` if it exists, else the default of the task.
-
-    Raises:
-        ConfigError: there is no such metric for this number of classes.
-    """
-    names = metric_names(num_classes)
-    if wanted is not None and wanted not in names:
-        raise ConfigError(f"metric {wanted!r} does not exist for {num_classes} classes{did_you_mean(wanted, names)}")
-    return wanted or names[0]
-
-
-def score(name: str, probabilities: np.ndarray, target: np.ndarray) -> float:
-    """Return one plain metric."""
-    return float(METRICS[name](probabilities, target, np.ones((1, len(target))))[0])
-
-
-def gain_sign(name: str) -> int:
-    """Return 1 where more is better, -1 where less is."""
-    return -1 if name in LOWER_IS_BETTER else 1
-
-
 def accuracy(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Share of rows whose most probable class is right."""
     return _mean(weights, probabilities.argmax(axis=1) == target)
+
+
+def top5(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of rows whose class is among the five most probable; equal ones share the places that are left."""
+    own = probabilities[np.arange(len(target)), target][:, None]
+    above, equal = (probabilities > own).sum(axis=1), (probabilities == own).sum(axis=1)
+    return _mean(weights, np.clip((5 - above) / equal, 0, 1))
 
 
 def f1(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -133,5 +110,6 @@ METRICS: dict[str, Metric] = {
     "ece": ece,
     "f1": f1,
     "log_loss": log_loss,
+    "top5": top5,
 }
 LOWER_IS_BETTER = frozenset({"brier", "ece", "log_loss"})

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ann.data.target import Target
 from ann.evaluation.intervals import metric_intervals
 
 MIN_ROWS = 50
@@ -9,11 +10,12 @@ MIN_ROWS = 50
 
 
 def slice_metrics(
+    target: Target,
     column: str,
     values: np.ndarray,
     names: list[str],
-    probabilities: np.ndarray,
-    target: np.ndarray,
+    answers: np.ndarray,
+    truth: np.ndarray,
     *,
     resamples: int,
     confidence: float,
@@ -24,9 +26,9 @@ def slice_metrics(
     for value in np.unique(values):
         rows = values == value
         entry: dict[str, object] = {"column": column, "value": str(value), "rows": int(rows.sum())}
-        if rows.sum() >= MIN_ROWS and len(np.unique(target[rows])) == probabilities.shape[1]:
+        if rows.sum() >= MIN_ROWS and (not target.has_classes or len(np.unique(truth[rows])) == len(target.classes)):
             intervals = metric_intervals(
-                names, probabilities[rows], target[rows], resamples=resamples, confidence=confidence, seed=seed
+                target, names, answers[rows], truth[rows], resamples=resamples, confidence=confidence, seed=seed
             )
             entry["metrics"] = {name: interval.to_json() for name, interval in intervals.items()}
         entries.append(entry)

@@ -13,21 +13,25 @@ from torch import nn
 
 from ann.data.batches import TensorData
 from ann.data.graph import IR_VERSION, ML_OPSET, OPSET
+from ann.data.target import Target
 from ann.errors import StageError
-from ann.training.prediction import predict_logits
+from ann.training.prediction import ROWS_AT_ONCE, predict_logits
 
 TOLERANCE = 1e-4
-"""Greatest allowed difference of a probability between a float graph and its torch network."""
+"""Greatest allowed difference between a float graph and its torch network, as `difference` measures it."""
+PADDED = {"text": "T", "audio": "F"}
+"""Groups whose second axis, words or frames, is as long as the longest row of a batch, and that axis's name."""
 
 
 def export_network(network: nn.Module, example: TensorData) -> onnx.ModelProto:
-    """Return the network as ONNX with a free batch size: {"numeric", "categorical"} -> `logits` (N, K).
+    """Return the network as ONNX: column groups -> `logits` (N, K). Rows, words and frames are free in number.
 
     BatchNorm is folded into the layer before it. `example` gives types and widths; three rows are enough.
     """
     network.eval()
     inputs = {name: tensor[:3].cpu() for name, tensor in example.inputs.items()}
     rows = torch.export.Dim("N")
+    shapes = {name: {0: rows} | ({1: torch.export.Dim(PADDED[name])} if name in PADDED else {}) for name in inputs}
     for name in ("torch.onnx", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they report optional packages that are absent
     with warnings.catch_warnings():
@@ -36,7 +40,7 @@ def export_network(network: nn.Module, example: TensorData) -> onnx.ModelProto:
             network.cpu(),
             kwargs={"inputs": inputs},
             dynamo=True,
-            dynamic_shapes={"inputs": {name: {0: rows} for name in inputs}},
+            dynamic_shapes={"inputs": shapes},
             input_names=list(inputs),
             output_names=["logits"],
             opset_version=OPSET,
@@ -76,30 +80,35 @@ def open_session(model: onnx.ModelProto | Path, threads: int = 0) -> ort.Inferen
 def run_network(model: onnx.ModelProto | Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
     """Return the (N, K) logits of prepared rows."""
     session = open_session(model)
-    wanted = [put.name for put in session.get_inputs()]
-    logits: np.ndarray = session.run(["logits"], {name: inputs[name] for name in wanted})[0]
-    return logits
+    wanted = {put.name: inputs[put.name] for put in session.get_inputs()}
+    rows = len(next(iter(wanted.values())))
+    parts = [
+        session.run(["logits"], {name: values[start : start + ROWS_AT_ONCE] for name, values in wanted.items()})[0]
+        for start in range(0, rows, ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, K) logits -> (N, K) float64 probabilities."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-    return probabilities
+def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the greatest |a - b| / max(1, |b|): of probabilities the difference, of large numbers a share."""
+    return float((np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))).max())
 
 
-def verify_network(model: onnx.ModelProto, network: nn.Module, data: TensorData) -> None:
-    """Compare the graph with the torch network on all rows of `data`.
+def verify_network(model: onnx.ModelProto, network: nn.Module, data: TensorData, target: Target) -> None:
+    """Compare the answers of the graph with those of the torch network on all rows of `data`.
+
+    Numbers are compared as they are stored, in standard deviations.
 
     Raises:
-        StageError: a probability differs by more than TOLERANCE.
+        StageError: an answer differs by more than TOLERANCE.
     """
     cpu = TensorData({name: tensor.cpu() for name, tensor in data.inputs.items()}, data.target.cpu())
-    ours = softmax(run_network(model, {name: tensor.numpy() for name, tensor in cpu.inputs.items()}))
-    theirs = softmax(predict_logits(network.cpu(), cpu).numpy())
-    difference = float(np.abs(ours - theirs).max())
-    if not difference <= TOLERANCE:  # a NaN is no agreement
+    ours = run_network(model, {name: tensor.numpy() for name, tensor in cpu.inputs.items()})
+    theirs = predict_logits(network.cpu(), cpu).numpy()
+    if not target.has_numbers:
+        ours, theirs = target.answers(ours), target.answers(theirs)
+    found = difference(ours, theirs)
+    if not found <= TOLERANCE:  # a NaN is no agreement
         raise StageError(
-            f"the exported graph differs from its network by {difference:.2g} in a probability; "
-            f"at most {TOLERANCE:g} is allowed"
+            f"the exported graph differs from its network by {found:.2g} in an answer; at most {TOLERANCE:g} is allowed"
         )

@@ -42,3 +42,13 @@ class Dropout(nn.Module):
         bits = bits.view(x.shape) if len(bits) == x.numel() else bits[: x.numel()].view(x.shape)
         kept = torch.ge(bits, self._threshold, out=torch.empty_like(x))  # 1.0 or 0.0 in one pass
         return kept.mul_(self._scale)
+
+
+class SpatialDropout(Dropout):
+    """Zero a share `p` of the channels of each sequence, at all its times (Tompson et al. 2015, arXiv:1411.4280)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, E) -> the same; nothing changes in evaluation mode."""
+        if not self.training or self.p == 0:
+            return x
+        return x * self._mask(x[:, :1])

@@ -20,7 +20,7 @@ BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
 
 def draw_confusion(counts: np.ndarray, classes: tuple[str, ...], path: Path) -> None:
     """Draw (K, K) counts: rows are true classes, colours are shares of the row."""
-    figure, axes = _figure("Confusion", "predicted", "true", size=(4.8, 4.4))
+    figure, axes = figure_with_axes("Confusion", "predicted", "true", size=(4.8, 4.4))
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     if len(classes) <= MAX_LABELLED_CLASSES:
@@ -29,33 +29,33 @@ def draw_confusion(counts: np.ndarray, classes: tuple[str, ...], path: Path) -> 
         for (row, column), count in np.ndenumerate(counts):
             dark = count > 0.5 * max(1, counts[row].sum())
             axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black", fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_roc(points: pd.DataFrame, classes: tuple[str, ...], path: Path) -> None:
     """Draw columns class, fpr, tpr."""
-    figure, axes = _figure("ROC", "false positive rate", "true positive rate")
+    figure, axes = figure_with_axes("ROC", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     _lines_by_class(axes, points, "fpr", "tpr", classes)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_precision_recall(points: pd.DataFrame, classes: tuple[str, ...], path: Path) -> None:
     """Draw columns class, recall, precision."""
-    figure, axes = _figure("Precision and recall", "recall", "precision")
+    figure, axes = figure_with_axes("Precision and recall", "recall", "precision")
     _lines_by_class(axes, points, "recall", "precision", classes)
     axes.set_ylim(0, 1.02)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_calibration(points: pd.DataFrame, path: Path) -> None:
     """Draw columns predicted, observed, rows: a calibrated network lies on the diagonal."""
-    figure, axes = _figure("Calibration", "predicted probability", "observed share")
+    figure, axes = figure_with_axes("Calibration", "predicted probability", "observed share")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     axes.plot(points["predicted"], points["observed"], color=BLUE, linewidth=1.5)
     sizes = 10 + 90 * points["rows"] / points["rows"].max()
     axes.scatter(points["predicted"], points["observed"], s=sizes, color=BLUE, zorder=3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_training(history: pd.DataFrame, best_epoch: int, loss: str, path: Path) -> None:
@@ -64,7 +64,7 @@ def draw_training(history: pd.DataFrame, best_epoch: int, loss: str, path: Path)
     FigureCanvasAgg(figure)
     left, middle, right = (figure.add_subplot(1, 3, number) for number in (1, 2, 3))
     for axes, title in ((left, "Loss"), (middle, "Metrics of the validation rows"), (right, "Learning rate")):
-        _frame(axes, title, "epoch", loss.replace("_", " ") if axes is left else "")
+        frame_axes(axes, title, "epoch", loss.replace("_", " ") if axes is left else "")
         axes.axvline(best_epoch, color=ORANGE, linestyle="--", linewidth=1, label=f"best epoch {best_epoch}")
     left.plot(history["epoch"], history["train_loss"], color=GREY, label="train (with dropout)")
     left.plot(history["epoch"], history["valid_loss"], color=BLUE, label="valid")
@@ -73,7 +73,7 @@ def draw_training(history: pd.DataFrame, best_epoch: int, loss: str, path: Path)
     right.plot(history["epoch"], history["lr"], color=BLUE)
     for axes in (left, middle):
         axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_diagnosis(diagnosis: Diagnosis, history: Sequence[EpochRecord], path: Path) -> None:
@@ -82,14 +82,14 @@ def draw_diagnosis(diagnosis: Diagnosis, history: Sequence[EpochRecord], path: P
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(3, 4)
     gradients, units = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2:])
-    _frame(gradients, "Gradient norm of each layer, before clipping", "epoch", "")
+    frame_axes(gradients, "Gradient norm of each layer, before clipping", "epoch", "")
     epochs = [record.epoch for record in history]
     for layer in history[0].layer_norms:
         gradients.plot(epochs, [record.layer_norms[layer] for record in history], label=layer, linewidth=1.2)
     gradients.set_yscale("log")
     if len(history[0].layer_norms) <= MAX_LABELLED_CLASSES:
         gradients.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    _frame(units, "Units that are the same for every row", "", "share")
+    frame_axes(units, "Units that are the same for every row", "", "share")
     units.bar([report.layer for report in diagnosis.units], [report.dead for report in diagnosis.units], color=ORANGE)
     units.set_ylim(0, 1)
     if not any(report.dead for report in diagnosis.units):
@@ -97,15 +97,15 @@ def draw_diagnosis(diagnosis: Diagnosis, history: Sequence[EpochRecord], path: P
     units.tick_params(axis="x", rotation=30, labelsize=7)
     for number, report in enumerate(diagnosis.weights[:8]):
         axes = figure.add_subplot(grid[1 + number // 4, number % 4])
-        _frame(axes, f"{report.layer} {'x'.join(map(str, report.shape))}", "weight", "")
+        frame_axes(axes, f"{report.layer} {'x'.join(map(str, report.shape))}", "weight", "")
         axes.title.set_fontsize(9)
         axes.stairs(report.counts, np.linspace(report.low, report.high, len(report.counts) + 1), fill=True, color=BLUE)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_front(candidates: list[dict[str, Any]], batch: int, path: Path) -> None:
     """Draw quality over latency at one batch size; area is bytes, filled is on the front, ringed is chosen."""
-    figure, axes = _figure("Variants", f"median latency at batch {batch} [ms]", "metric on validation rows")
+    figure, axes = figure_with_axes("Variants", f"median latency at batch {batch} [ms]", "metric on validation rows")
     largest = max(candidate["bytes"] for candidate in candidates)
     by_latency = sorted(candidates, key=lambda candidate: candidate["latency_ms"][str(batch)]["p50"])
     for number, candidate in enumerate(by_latency):
@@ -117,18 +117,20 @@ def draw_front(candidates: list[dict[str, Any]], batch: int, path: Path) -> None
         name, point = candidate["name"], (x, quality["value"])
         axes.annotate(name, point, xytext=beside, textcoords="offset points", fontsize=9, parse_math=False)
     axes.margins(0.15)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.2)) -> tuple[Figure, Axes]:
+def figure_with_axes(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.2)) -> tuple[Figure, Axes]:
+    """Return a figure of one framed picture; `size` is in inches."""
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    _frame(axes, title, x, y)
+    frame_axes(axes, title, x, y)
     return figure, axes
 
 
-def _frame(axes: Axes, title: str, x: str, y: str) -> None:
+def frame_axes(axes: Axes, title: str, x: str, y: str) -> None:
+    """Give a picture its title, the names of its axes, and a quiet grid."""
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(visible=True, color="#e2e8f0", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -145,6 +147,7 @@ def _lines_by_class(axes: Axes, points: pd.DataFrame, x: str, y: str, classes: t
             text.set_parse_math(False)  # a label such as $50K is no formula
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG; the same figure gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI, metadata={"Software": None})  # no version text: same numbers, same bytes

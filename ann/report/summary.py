@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from ann.artifacts import Build, load_json
@@ -32,6 +33,8 @@ def print_summary(project: Project) -> None:
         f"[bold]Data[/]      {report['rows']:,} rows, {report['columns']} columns, "
         f"{len(verdicts) - warned} of {len(verdicts)} expectations met"
     )
+    for finding in load_json(build.leakage)["findings"]:
+        out.print(f"[yellow]Leakage[/]   {_leakage(finding)}", soft_wrap=True)
     out.print(_metrics_table(build))
     out.print(_variants_table(build, project.params()))
     out.print(_shipped_line(build, project.params()))
@@ -73,6 +76,11 @@ def summary_markdown(project: Project) -> str:
         *(f"- {what}: `{command}`" for what, command in next_steps(project)),
     ]
     return "\n".join(lines)
+
+
+def _leakage(finding: dict[str, str]) -> str:
+    where = f"column {finding['column']!r}: " if finding["column"] else ""
+    return escape(f"{where}{finding['observed']}; {finding['advice']}")
 
 
 def _metrics_table(build: Build) -> Table:

@@ -5,17 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
-from ann.artifacts import fresh_folder, load_arrays, load_json, save_json
-from ann.compression.shipped import example_columns, shipped_latency
+from ann.artifacts import fresh_folder, load_arrays, load_inputs, load_json, save_json
+from ann.compression.shipped import shipped_latency
 from ann.config import Params
-from ann.data.schema import Schema, class_ids
+from ann.data.examples import Examples
+from ann.data.schema import Schema
 from ann.data.sources import read_table
+from ann.data.target import Target
+from ann.data.windows import stored_truth
 from ann.errors import AnnError
 from ann.evaluation.intervals import rounded
-from ann.evaluation.metrics import gain_sign, primary_metric, score
+from ann.evaluation.scoring import gain_sign, primary_metric, score
 from ann.predict import Model
 from ann.project import Project
 from ann.stages.process import stage_process
@@ -34,6 +36,8 @@ from ann.tracking.registry import (
 from ann.tracking.runs import set_tags
 from ann.tracking.store import Store
 
+ROWS_AT_ONCE = 256
+
 
 def run(params: Params, project: Project) -> None:
     """Write decision.json; running again with the same file changes nothing."""
@@ -50,7 +54,7 @@ def run(params: Params, project: Project) -> None:
         build.model,
         tags=tags,
         description=model_card(build, params, lineage, latency),
-        example=example_columns(build),
+        example=load_inputs(build.example_inputs),
     )
     champion = champion_of(store, name)
     if not _decided(build.decision, registered, champion):
@@ -102,15 +106,17 @@ def _decide(
 
 def _compare(store: Store, params: Params, project: Project, model: Model, champion: ModelVersion) -> dict[str, Any]:
     """Score both files on the same raw test rows; more than `min_gain` better wins."""
-    schema = Schema.from_json(load_json(project.build.schema))
-    metric = primary_metric(len(schema.classes), params.register_.metric)
-    table = read_table(params.data, project)
-    test = table.iloc[load_arrays(project.build.folder("prepare") / "test")["rows"]]
-    rule = f"{metric} on the {len(test)} test rows exceeds the champion's by more than {params.register_.min_gain:g}"
-    ours = _score(model, test, schema, metric)
+    content = load_json(project.build.schema)
+    schema = Schema.from_json(content)
+    metric = primary_metric(schema.target, params.register_.metric)
+    examples = Examples(read_table(params.data, project), schema, **content["media"])
+    test = project.build.folder("prepare") / "test"
+    rows, truth = load_arrays(test)["rows"], stored_truth(test, schema)
+    rule = f"{metric} on the {len(rows)} test rows exceeds the champion's by more than {params.register_.min_gain:g}"
+    ours = _score(model, examples, rows, truth, metric)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            theirs = _score(Model(download_model(store, champion, Path(folder))), test, schema, metric)
+            theirs = _score(Model(download_model(store, champion, Path(folder))), examples, rows, truth, metric)
     except AnnError as error:
         return {
             "rule": rule,
@@ -123,13 +129,45 @@ def _compare(store: Store, params: Params, project: Project, model: Model, champ
     return {"rule": rule, "ours": ours, "theirs": theirs, "passed": gain > params.register_.min_gain}
 
 
-def _score(model: Model, test: pd.DataFrame, schema: Schema, metric: str) -> float:
-    model.require_columns(list(test.columns))
-    if model.classes != list(schema.classes):
-        raise AnnError(f"it answers {', '.join(model.classes)}, the data holds {', '.join(schema.classes)}")
-    columns = model.columns([{str(k): v for k, v in row.items()} for row in test[list(model.types)].to_dict("records")])
-    _, probabilities = model.run(columns)
-    return rounded(score(metric, probabilities.astype(np.float64), class_ids(test[schema.target], schema.classes)))
+def _score(model: Model, examples: Examples, rows: np.ndarray, truth: np.ndarray, metric: str) -> float:
+    target = examples.schema.target
+    model.require_columns([str(name) for name in examples.table.columns])
+    _require_same_answers(model, target)
+    _require_same_media(model, examples)
+    parts = [examples.inputs_as(model.types, part) for part in examples.chunks(rows, ROWS_AT_ONCE)]
+    answers = np.concatenate([target.read(model.run(part)) for part in parts])
+    return rounded(score(target, metric, answers, truth))
+
+
+def _require_same_answers(model: Model, target: Target) -> None:
+    """Raise AnnError where a file answers another question than the data asks."""
+    if model.task != target.task:
+        raise AnnError(f"it makes a {model.task} answer, the data asks for {target.task}")
+    for what, theirs, ours in (
+        ("answers", model.classes, target.classes),
+        ("predicts", model.targets, target.names),
+        ("gives the quantiles", model.quantiles, target.quantiles),
+    ):
+        if list(theirs) != list(ours):
+            raise AnnError(f"it {what} {', '.join(map(str, theirs))}, the data holds {', '.join(map(str, ours))}")
+    if target.task == "forecast" and (ahead := model.session.get_outputs()[0].shape[1]) != target.horizon:
+        raise AnnError(f"it predicts {ahead} rows ahead, the data asks for {target.horizon}")
+
+
+def _require_same_media(model: Model, examples: Examples) -> None:
+    """Raise AnnError where a file reads images, sounds or windows in another form than the data's."""
+    schema = examples.schema
+    length = schema.windows.length if schema.windows else None
+    series = [list(feature.columns) for feature in schema.of_type("series")]
+    channels = [examples.channels for _ in schema.of_type("image")]
+    for what, theirs, ours in (
+        ("images of channels", [shape[3] for shape in model.shapes.values() if len(shape) == 4], channels),
+        ("sounds of rate", model.metadata.get("ann.rate"), str(examples.rate) if examples.rate else None),
+        ("rows of a series", (model.series or {}).get("length"), length),
+        ("channels", [model.series["series"]] if model.series else [], series),
+    ):
+        if theirs != ours:
+            raise AnnError(f"it reads {what} {theirs}, the data has {ours}")
 
 
 if __name__ == "__main__":

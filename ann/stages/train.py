@@ -1,20 +1,30 @@
 """train: fit the network that `model` and `train` describe, tracked in MLflow, resumed where it was killed."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import nn
 
-from ann.artifacts import fresh_folder, load_arrays, load_json, save_json
+from ann.artifacts import fresh_folder, load_json, save_json
 from ann.config import Params
+from ann.config.model import Architecture
+from ann.config.networks import CustomParams
 from ann.data.batches import TensorData
+from ann.data.schema import Schema
+from ann.data.target import Target
+from ann.data.windows import load_part
+from ann.errors import ConfigError
 from ann.lineage import Lineage, lineage_of
+from ann.models import check_family
+from ann.models.automatic import choose_architecture
+from ann.models.tabular import Tabular
 from ann.project import Project
 from ann.report.pictures import draw_diagnosis, draw_training
 from ann.report.progress import EpochProgress
 from ann.stages.process import stage_process
+from ann.template import NETWORKS
 from ann.tracking.projection import log_training
 from ann.tracking.runs import EpochLogger, training_run
 from ann.training.checkpoints import Checkpoints, forget_finished, open_checkpoints
@@ -40,32 +50,81 @@ def run(params: Params, project: Project) -> None:
         _run(params, project, group)
 
 
-def prepared_training(params: Params, project: Project) -> tuple[nn.Module, TensorData, TensorData]:
-    """Return the untrained network, the training and the validation rows, on the device that they train on.
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All that training starts from, on the device that it runs on."""
+
+    network: nn.Module
+    train: TensorData
+    valid: TensorData
+    target: Target
+    model: Architecture
+    reason: str
+    """Why this architecture."""
+
+
+def prepared_training(params: Params, project: Project) -> Prepared:
+    """Return the untrained network, the training and the validation rows.
 
     Raises:
+        ConfigError: the family of network cannot read the data.
         DataError: a class has no rows in one of the parts.
     """
     device = local_device(pick_device(params.train.device))
     if params.train.threads is not None:
         torch.set_num_threads(params.train.threads)
-    schema = load_json(project.build.schema)
+    content = load_json(project.build.schema)
+    schema = Schema.from_json(content)
+    model, reason = choose_architecture(params.model, content["groups"])
+    check_family(model.family, content["groups"], schema.target)
+    if isinstance(model, CustomParams):
+        _require_watched(model.module, project)
     train, valid = (
-        TensorData.on_device(load_arrays(project.build.folder("prepare") / part), device) for part in ("train", "valid")
+        TensorData.on_device(load_part(project.build.folder("prepare") / part, schema), device)
+        for part in ("train", "valid")
     )
-    check_classes(train.target, valid.target, tuple(schema["classes"]))
-    return new_network(params.model, schema, params.seed).to(device), train, valid
+    if schema.target.has_classes:
+        check_classes(train.target, valid.target, schema.target.classes)
+    network = new_network(model, content, params.seed, project.root).to(device)
+    if isinstance(network, Tabular):
+        network.adapt(train.inputs)
+    return Prepared(network, train, valid, schema.target, model, reason)
+
+
+def _require_watched(module: str, project: Project) -> None:
+    """Raise ConfigError where a network of the project's own could change without a stage running again."""
+    top = module.partition(":")[0].partition(".")[0]
+    own = (project.root / top).is_dir() or (project.root / f"{top}.py").is_file()
+    if own and top != NETWORKS:
+        raise ConfigError(
+            f"model.module: {module} must lie in the folder {NETWORKS}/, which dvc.yaml watches: move it there"
+        )
+    if own and f"- {NETWORKS}" not in (project.root / "dvc.yaml").read_text(encoding="utf-8"):
+        raise ConfigError(
+            f"model.module: dvc.yaml does not watch {NETWORKS}/, so a change there would go unseen: add `- {NETWORKS}` "
+            f"to the deps of train, evaluate, compress and export"
+        )
 
 
 def _run(params: Params, project: Project, group: Group) -> None:
-    network, train, valid = prepared_training(params, project)
+    prepared = prepared_training(params, project)
+    network, train, valid = prepared.network, prepared.train, prepared.valid
+    objective = build_objective(network, train, params.train, prepared.target)
     lineage = lineage_of("train", params, project)
     root = project.state / "checkpoints"
     if not group.leads:
         follower = Checkpoints(root / lineage.key, lineage.key)
-        fit(network, train, valid, params.train, seed=params.seed, checkpoints=follower, group=group)
+        fit(
+            network,
+            train,
+            valid,
+            params.train,
+            seed=params.seed,
+            objective=objective,
+            checkpoints=follower,
+            group=group,
+        )
         return
-    objective = build_objective(network, train, params.train)
     with (
         open_checkpoints(root / lineage.key, lineage.key) as checkpoints,
         training_run(project, params, lineage, checkpoints) as (store, run_id),
@@ -75,6 +134,7 @@ def _run(params: Params, project: Project, group: Group) -> None:
                 EpochLogger(store, run_id) as logger,
                 EpochProgress(params.train.epochs, len(train)) as progress,
             ):
+                progress.say(f"network: {prepared.reason}")
                 progress.say(f"loss: {objective.reason}")
 
                 def resumed(state: TrainState) -> None:
@@ -97,7 +157,8 @@ def _run(params: Params, project: Project, group: Group) -> None:
             save_network(network, folder / "weights.safetensors")
             _save_history(result, folder)
             _save_diagnosis(result, network, train, folder)
-            save_json(folder / "summary.json", _summary(result, lineage, len(train), network))
+            chosen = {"model": prepared.model.model_dump(mode="json"), "model_reason": prepared.reason}
+            save_json(folder / "summary.json", {**_summary(result, lineage, len(train), network), **chosen})
         log_training(store, run_id, project, params)
     forget_finished(root, keep=lineage.key)
 

@@ -2,6 +2,7 @@
 
 from ann.artifacts import fresh_folder, save_json
 from ann.config import Params
+from ann.data.description import described
 from ann.data.sources import read_table
 from ann.data.validation import errors, explain, load_suite, validate_table
 from ann.errors import DataError
@@ -17,7 +18,7 @@ def run(params: Params, project: Project) -> None:
     Raises:
         DataError: an error-level expectation failed; the report stays.
     """
-    table = read_table(params.data, project)
+    table = described(read_table(params.data, project))
     suite = load_suite(project.root / params.validate_.suite)
     sensitive = tuple(name for name, column in params.data.columns.items() if column.sensitive)
     verdicts = validate_table(table, suite, examples=params.validate_.examples, sensitive=sensitive)

@@ -16,7 +16,7 @@ def model_card(build: Build, params: Params, lineage: Lineage, latency: dict[str
     lines = [
         f"# {params.register_.name}",
         "",
-        f"Predicts `{schema['target']}` ({', '.join(schema['classes'])}) from {len(schema['features'])} raw columns. "
+        f"{_predicts(schema)} "
         f"Shipped variant: {parity['shipped']}, {size:,} bytes, {times} (raw columns to labels, one thread).",
         "",
         "| test metric | value | 95 % interval |"
@@ -35,21 +35,37 @@ def model_card(build: Build, params: Params, lineage: Lineage, latency: dict[str
     return "\n".join(lines)
 
 
+def _predicts(schema: dict[str, Any]) -> str:
+    target = schema["target"]
+    names = ", ".join(f"`{name}`" for name in target["names"])
+    classes = f" ({', '.join(target['classes'])})" if target["classes"] else ""
+    quantiles = f", quantiles {', '.join(f'{value:g}' for value in target['quantiles'])}" if target["quantiles"] else ""
+    ahead = f" for the next {target['horizon']} rows" if target["horizon"] else ""
+    columns = sum(len(feature["columns"]) or 1 for feature in schema["features"])
+    return f"Predicts {names}{classes}{ahead}{quantiles} ({target['task']}) from {columns} raw columns."
+
+
 def _slice_lines(build: Build) -> list[str]:
     """Return the torch network's metrics by group."""
     rows = [row for row in load_json(build.slices)["slices"] if "metrics" in row]
     if not rows:
         return []
+    metrics = list(rows[0]["metrics"])
     table = [
-        f"| {row['column']} | {row['value']} | {row['rows']} | {row['metrics']['auc']['value']:.4f} | "
-        f"{row['metrics']['accuracy']['value']:.4f} |"
+        f"| {row['column']} | {row['value']} | {row['rows']} | "
+        f"{' | '.join(format(row['metrics'][name]['value'], '.4f') for name in metrics)} |"
         for row in rows
     ]
-    return ["## By group", "", "| column | value | rows | auc | accuracy |", "|---|---|---|---|---|", *table, ""]
+    head = f"| column | value | rows | {' | '.join(metrics)} |"
+    return ["## By group", "", head, "|---" * (3 + len(metrics)) + "|", *table, ""]
 
 
 def _column_lines(schema: dict[str, Any]) -> list[str]:
-    features = ", ".join(f"`{feature['name']}` ({feature['type']})" for feature in schema["features"])
+    features = ", ".join(
+        f"`{name}` ({feature['type']})"
+        for feature in schema["features"]
+        for name in feature["columns"] or [feature["name"]]
+    )
     lines = ["## Columns", "", f"Read: {features}."]
     if schema["slices"]:
         lines.append(f"Kept out of the network and used only to report by group: {', '.join(schema['slices'])}.")

@@ -17,9 +17,11 @@ from ann.tracking.runs import log_metrics
 from ann.tracking.store import Store
 
 TYPES: dict[int, type] = {
-    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.BOOL: np.bool_,
     onnx.TensorProto.DOUBLE: np.float64,
+    onnx.TensorProto.FLOAT: np.float32,
     onnx.TensorProto.INT64: np.int64,
+    onnx.TensorProto.UINT8: np.uint8,
 }
 REQUIREMENTS = ["numpy", "onnxruntime"]
 

@@ -62,8 +62,10 @@ def log_training(store: Store, run_id: str, project: Project, params: Params) ->
         ("history.csv", "summary.json", "training.png", "diagnosis.json", "diagnosis.png"),
     )
     _upload_folder(store, run_id, project, "validate", ("report.json", "docs"))
-    loss = {"ann.loss": summary["loss"], "ann.loss_reason": summary["loss_reason"]}
-    set_tags(store, run_id, {"ann.stage.train": "finished", "ann.device": summary["device"]} | loss)
+    _upload_folder(store, run_id, project, "prepare", ("schema.json", "leakage.json"))
+    why = {"ann.loss": summary["loss"], "ann.loss_reason": summary["loss_reason"]}
+    why |= {"ann.family": summary["model"]["family"], "ann.family_reason": summary["model_reason"]}
+    set_tags(store, run_id, {"ann.stage.train": "finished", "ann.device": summary["device"]} | why)
 
 
 def log_evaluation(store: Store, run_id: str, project: Project, params: Params) -> None:  # noqa: ARG001 - one signature
@@ -137,9 +139,11 @@ def _numbers(values: dict[str, float]) -> list[Metric]:
 
 
 def _columns(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    types = {"number": "double", "category": "string"}
+    types = {"number": "double", "date": "datetime", "image": "binary", "audio": "binary", "series": "double"}
     return [
-        {"name": feature["name"], "type": types[feature["type"]], "required": False} for feature in schema["features"]
+        {"name": name, "type": types.get(feature["type"], "string"), "required": False}
+        for feature in schema["features"]
+        for name in feature["columns"] or [feature["name"]]
     ]
 
 

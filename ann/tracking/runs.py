@@ -77,8 +77,15 @@ def training_run(
     else:
         store.client.update_run(run_id, status="RUNNING")
     checkpoints.run_id = run_id
-    try:
+    with ending(store, run_id):
         yield store, run_id
+
+
+@contextmanager
+def ending(store: Store, run_id: str) -> Iterator[None]:
+    """End a run as its block ends: FINISHED, FAILED on an error, KILLED on an interrupt."""
+    try:
+        yield
     except Exception:
         store.client.set_terminated(run_id, "FAILED")
         raise
@@ -98,7 +105,7 @@ def _begun_run(store: Store, project: Project, key: str, checkpoints: Checkpoint
     runs = {str(run.info.run_id): run for run in runs_of(store, key)}
     begun = facts["run_id"] if facts and facts["run_id"] in runs else None
     for run_id, run in runs.items():
-        if run.info.status != "RUNNING" or run.data.tags.get(HOME_TAG) != _home(project) or run_id == begun:
+        if run.info.status != "RUNNING" or run.data.tags.get(HOME_TAG) != home(project) or run_id == begun:
             continue
         if facts is None and begun is None and not run.data.metrics:
             begun = run_id
@@ -116,7 +123,7 @@ def create_run(
         run_name=lineage.key,
         tags=lineage.tags()
         | source_tags(project)
-        | {"ann.version": ann.__version__, HOME_TAG: _home(project)}
+        | {"ann.version": ann.__version__, HOME_TAG: home(project)}
         | (tags or {}),
     )
     flat = flatten({name: params.section(name) for name in ("seed", "data", "prepare", "model", "train")})
@@ -190,6 +197,6 @@ def _git(project: Project, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _home(project: Project) -> str:
+def home(project: Project) -> str:
     """Name the state root of this machine, whose locks and checkpoints this process sees."""
     return f"{socket.gethostname()}:{project.state}"

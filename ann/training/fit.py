@@ -54,10 +54,10 @@ def fit(
 ) -> FitResult:
     """Train `network` in place and leave the best weights in it, however training ends.
 
-    `seed` gives the order of rows, dropout masks and augmentation. The data decides the device. `objective` is what
-    `params` and the data ask for, unless it is given. `callbacks` are told each epoch when it ends. With `checkpoints`,
-    a training that was killed goes on where the newest one was written, `resumed` is told so, and it ends with the same
-    bits as one that was not killed.
+    `seed` gives the order of rows, dropout masks and augmentation. The data decides the device. Unless an `objective`
+    is given, rows have classes, as many as the network has outputs, and `params` name the loss. `callbacks` are told
+    each epoch when it ends. With `checkpoints`, a training that was killed goes on where the newest one was written,
+    `resumed` is told so, and it ends with the same bits as one that was not killed.
 
     Raises:
         ConfigError: parameters and data do not fit each other.

@@ -28,14 +28,19 @@ MAD_TO_STD = 1.4826  # standard deviation over median absolute deviation, for a 
 HUBER_95 = 1.345  # standard deviations at which Huber's estimate is 95 % efficient for normal errors
 
 
-def build_loss(params: LossParams, *, task: str, target: Tensor) -> Loss:
+def build_loss(params: LossParams, *, task: str, target: Tensor, quantiles: tuple[float, ...] = ()) -> Loss:
     """Return the loss for a task of FITTING, or raise ConfigError; `target` holds the training rows on their device.
 
-    `auto` is no loss: `choose_loss` says what it stands for.
+    `auto` is no loss: `choose_loss` says what it stands for. `quantiles` are those of the target.
     """
     if params.name not in FITTING[task]:
         fitting = ", ".join(("auto", *FITTING[task]))
         raise ConfigError(f"train.loss: {params.name} does not fit a {task} target; write one of {fitting}")
+    if (params.name == "quantile") != bool(quantiles):
+        missing = "needs data.quantiles" if not quantiles else "cannot learn data.quantiles; write auto"
+        raise ConfigError(f"train.loss: {params.name} {missing}")
+    if quantiles:  # on the device once, not in every step
+        return partial(quantile, quantiles=torch.tensor(quantiles, device=target.device))
     return partial(FITTING[task][params.name], **_arguments(params, target))
 
 
@@ -43,8 +48,6 @@ def _arguments(params: LossParams, target: Tensor) -> dict[str, Any]:
     fields = params.model_dump(exclude={"name"})
     if fields.get("alpha") is not None and (classes := int(target.max()) + 1) > 2:
         raise ConfigError(f"train.loss.alpha: {fields['alpha']:g} weighs two classes, not {classes}; write null")
-    if "quantiles" in fields:  # on the device once, not in every step
-        fields["quantiles"] = torch.tensor(fields["quantiles"], device=target.device)
     if (wanted := fields.pop("class_weights", None)) is not None:
         if target.ndim == 2:
             raise ConfigError("train.loss.class_weights: a row of many labels has no one class to weigh; write null")

@@ -8,26 +8,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ann.config.model import ModelParams
+from ann.artifacts import Build, load_json
+from ann.config.model import Architecture, read_model
+from ann.data.target import Target
 from ann.errors import ConfigError, StageError
 from ann.models import build_network
 from ann.seeding import stream_seed
 
 
-def new_network(model: ModelParams, schema: dict[str, Any], seed: int) -> nn.Module:
-    """Return the network for a schema.json with weights drawn from `seed`; torch's global generator stays as it was."""
+def new_network(model: Architecture, schema: dict[str, Any], seed: int, folder: Path | None = None) -> nn.Module:
+    """Return the network for a schema.json with weights drawn from `seed`; torch's global generator stays as it was.
+
+    `folder` is the project's, for networks that lie there.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
-        return build_network(model, **schema["groups"], num_classes=len(schema["classes"]))
+        return build_network(model, schema["groups"], Target.from_json(schema["target"]), folder)
 
 
-def load_network(model: ModelParams, schema: dict[str, Any], path: Path) -> nn.Module:
-    """Return the network with the weights in `path`, in evaluation mode.
+def load_network(model: Architecture, schema: dict[str, Any], path: Path, folder: Path | None = None) -> nn.Module:
+    """Return the network with the weights in `path`, in evaluation mode; `folder` is as in `new_network`.
 
     Raises:
         StageError: the file is missing, damaged, or of another network.
     """
-    network = new_network(model, schema, seed=0)
+    network = new_network(model, schema, 0, folder)
     try:
         network.load_state_dict(load_file(path))
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:
@@ -35,6 +40,11 @@ def load_network(model: ModelParams, schema: dict[str, Any], path: Path) -> nn.M
         reason = lines[1 if isinstance(error, RuntimeError) and len(lines) > 1 else 0]  # torch names the tensor there
         raise StageError(f"{path} cannot be loaded: {reason}; run the stage that writes it again") from None
     return network.eval()
+
+
+def trained_model(build: Build) -> Architecture:
+    """Return the architecture that training used, `auto` made plain."""
+    return read_model(load_json(build.train_summary)["model"])
 
 
 def save_network(network: nn.Module, path: Path) -> None:

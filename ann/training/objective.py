@@ -6,21 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from ann.config.losses import AutoLoss, LossParams
+from ann.config.losses import Quantile as QuantileLoss
 from ann.config.train import TrainParams
 from ann.data.batches import TensorData
-from ann.errors import ConfigError, did_you_mean
-from ann.evaluation.metrics import gain_sign, metric_names, primary_metric, score
+from ann.data.target import Target, classification
+from ann.errors import ConfigError, StageError, did_you_mean
+from ann.evaluation.scoring import gain_sign, metrics_of, primary_metric, score
 from ann.training.losses import Loss, build_loss, check_target, choose_loss
 
 LOSS = "loss"
 """What `early_stopping.watch` calls the validation loss."""
+LOSS_TASKS = {"forecast": "regression"}
+"""Tasks whose losses are those of another."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Loss and metrics of a classification with K classes."""
+    """Loss and metrics of a task."""
 
-    num_classes: int
+    target: Target
     loss: Loss
     loss_params: LossParams
     reason: str
@@ -30,42 +34,55 @@ class Objective:
     watch: str
     """`loss` or one of the metrics."""
 
-    def measure(self, logits: Tensor, target: Tensor) -> tuple[float, dict[str, float]]:
-        """(N, K) logits and (N,) classes -> mean loss and the metrics by name."""
-        loss = self.loss(logits, target).item()
-        probabilities = torch.softmax(logits.double(), dim=1).cpu().numpy()
-        truth = target.cpu().numpy()
-        return loss, {name: score(name, probabilities, truth) for name in self.metrics}
+    def measure(self, outputs: Tensor, target: Tensor) -> tuple[float, dict[str, float]]:
+        """(N, outputs), stored target (N, ...) -> mean loss and the metrics by name."""
+        loss = self.loss(outputs, target).item()
+        answers, truth = self.target.answers(outputs.cpu().numpy()), self.target.truth(target.cpu().numpy())
+        return loss, {name: score(self.target, name, answers, truth) for name in self.metrics}
 
     def watched(self, loss: float, metrics: dict[str, float]) -> float:
         """Return the value that must fall: the loss, or a metric, negated where more is better."""
         return loss if self.watch == LOSS else -gain_sign(self.watch) * metrics[self.watch]
 
 
-def build_objective(network: nn.Module, train: TensorData, params: TrainParams) -> Objective:
-    """Choose the loss by `params` and the training rows; K is what the network answers with.
+def build_objective(
+    network: nn.Module, train: TensorData, params: TrainParams, target: Target | None = None
+) -> Objective:
+    """Choose the loss by `params` and the training rows.
+
+    Without a `target` the rows have classes, as many as the network has outputs.
 
     Raises:
         ConfigError: the loss does not fit the task, or `early_stopping.watch` names no metric of it.
         DataError: a label is outside the classes.
+        StageError: the network has another number of outputs than the target needs.
     """
-    num_classes = _outputs(network, train)
-    check_target(train.target, num_classes)
-    task = "binary" if num_classes == 2 else "multiclass"
+    outputs = _outputs(network, train)
+    target = target or classification(outputs)
+    if outputs != target.outputs:
+        raise StageError(f"the network has {outputs} outputs, but the {target.task} target needs {target.outputs}")
+    if target.has_classes:
+        check_target(train.target, outputs)
+    elif params.sampling == "balanced":
+        raise ConfigError(f"train.sampling: balanced needs one class a row, not a {target.task} target: write shuffle")
+    task = LOSS_TASKS.get(target.task, target.task)
     wanted, reason = params.loss, f"{params.loss.name}, since params.yaml names it"
     if isinstance(wanted, AutoLoss):
-        wanted, reason = choose_loss(task, train.target)
-    names = metric_names(num_classes)
+        if target.quantiles:
+            wanted, reason = QuantileLoss(name="quantile"), "quantile, since data.quantiles asks for them"
+        else:
+            wanted, reason = choose_loss(task, train.target)
+    names = list(metrics_of(target))
     watch = params.early_stopping.watch if params.early_stopping else LOSS
     if watch not in (LOSS, *names):
         raise ConfigError(
-            f"train.early_stopping.watch: {watch!r} is no metric of {num_classes} classes"
+            f"train.early_stopping.watch: {watch!r} is no metric of a {target.task} task"
             f"{did_you_mean(watch, [LOSS, *names])}"
         )
-    reported = {primary_metric(num_classes), "accuracy"} | ({watch} - {LOSS})
+    reported = {primary_metric(target), *REPORTED.get(target.task, ())} | ({watch} - {LOSS})
     return Objective(
-        num_classes,
-        build_loss(wanted, task=task, target=train.target),
+        target,
+        build_loss(wanted, task=task, target=train.target, quantiles=target.quantiles),
         wanted,
         reason,
         tuple(name for name in names if name in reported),
@@ -79,3 +96,13 @@ def _outputs(network: nn.Module, data: TensorData) -> int:
     outputs = network.eval()(data.rows(torch.arange(2, device=data.target.device)).inputs)
     network.train(training)
     return int(outputs.shape[1])
+
+
+REPORTED = {
+    "binary": ("accuracy",),
+    "forecast": ("mae",),
+    "multiclass": ("accuracy",),
+    "multilabel": ("f1_micro",),
+    "regression": ("mae", "r2"),
+}
+"""What an epoch reports beside the most important metric."""

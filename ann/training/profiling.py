@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ann.config.train import TrainParams
 from ann.data.batches import TensorData, chunks
+from ann.data.target import Target
 from ann.training.engine import build_step
 from ann.training.objective import build_objective
 from ann.training.session import training_session
@@ -55,10 +56,16 @@ class Profile:
 
 
 def profile(
-    network: nn.Module, train: TensorData, params: TrainParams, *, steps: int = 60, warmup: int = 10
+    network: nn.Module,
+    train: TensorData,
+    params: TrainParams,
+    *,
+    target: Target | None = None,
+    steps: int = 60,
+    warmup: int = 10,
 ) -> Profile:
-    """Train a few steps and measure them; the network's weights change."""
-    with training_session(network, train, params, build_objective(network, train, params)) as state:
+    """Train a few steps and measure them; the network's weights change. `target` is as in `build_objective`."""
+    with training_session(network, train, params, build_objective(network, train, params, target)) as state:
         network.train()
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(train.target.device)
         batches = chunks(order, state.batch_size)

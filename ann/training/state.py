@@ -138,7 +138,11 @@ def start_state(
         average=Average.of(params.average, flat, network),
         scale=LossScale.of(precision, flat.weights.device),
         plateau=PlateauState() if isinstance(params.schedule, Plateau) else None,
-        augment=build_augment(params.augment, groups=train.inputs.keys(), num_classes=objective.num_classes),
+        augment=build_augment(
+            params.augment,
+            groups=train.inputs.keys(),
+            num_classes=objective.target.outputs if objective.target.has_classes else None,
+        ),
         precision=precision,
         group=group,
         batch_size=batch_size,

@@ -25,8 +25,11 @@ class DivergenceError(StageError):
 
 
 def forward_loss(network: nn.Module, loss: Loss, batch: TensorData) -> Tensor:
-    """Return the () mean loss of a batch."""
-    return loss(network(batch.inputs), batch.target)
+    """Return the () mean loss of a batch; each member of an ensemble is trained on its own."""
+    output, target = network(batch.inputs), batch.target
+    if (members := getattr(network, "members", 1)) > 1:
+        output, target = output.flatten(0, 1), target.repeat_interleave(members, dim=0)
+    return loss(output, target)
 
 
 def train_step(
@@ -44,6 +47,7 @@ def train_step(
         batch = TensorData(inputs, target)
     loss = _gradients(state, batch, rows, forward)
     state.group.sum_(state.flat.gradients)
+    _penalise(state)
     update(state, lr)
     return loss
 
@@ -91,6 +95,14 @@ def _accumulate(state: TrainState, batch: TensorData, rows: int, forward: Forwar
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None
     return total
+
+
+def _penalise(state: TrainState) -> None:
+    """Add the gradient of l1 * sum |w| over matrices; the loss that is told is without it, as with weight decay."""
+    if state.params.l1:
+        part = slice(0, state.flat.decaying)
+        slopes = state.flat.weights[part].sign().mul_(state.params.l1)
+        state.flat.gradients[part].add_(slopes.mul_(state.scale.scale) if state.scale else slopes)
 
 
 def _limit(state: TrainState) -> tuple[Tensor | None, Tensor | None]:

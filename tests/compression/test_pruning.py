@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ann.compression.pruning import prune_mlp
-from ann.config.model import MLPParams
+from ann.config.layers import MLPParams
 from ann.models.mlp import MLP
 
 SIZES = [6]
@@ -17,7 +17,7 @@ EMBEDDED = 5
 def build(norm: str = "none", hidden: tuple[int, ...] = (8, 6)) -> tuple[MLP, MLPParams]:
     model = MLPParams(hidden=hidden, norm=norm, dropout=0.0)
     torch.manual_seed(4)
-    network = MLP(width=3, sizes=SIZES, num_classes=4, hidden=list(hidden), norm=norm, dropout=0.0)
+    network = MLP(width=3, sizes=SIZES, outputs=4, hidden=list(hidden), norm=norm, dropout=0.0)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.Linear) and module.bias is not None:
@@ -132,7 +132,7 @@ def test_the_network_itself_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("width", "sizes"), [(3, []), (0, SIZES)])
 def test_numbers_alone_and_categories_alone_can_be_pruned(width: int, sizes: list[int]) -> None:
-    network = MLP(width=width, sizes=sizes, num_classes=2, hidden=[4])
+    network = MLP(width=width, sizes=sizes, outputs=2, hidden=[4])
     inputs = {name: tensor for name, tensor in rows().items() if name == ("numeric" if width else "categorical")}
     small, _ = prune_mlp(network, MLPParams(hidden=(4,)), 0.5)
     assert small.eval()(inputs).shape == (32, 2)

@@ -11,8 +11,9 @@ from onnx.reference import ReferenceEvaluator
 
 from ann.compression.quantization import quantize
 from ann.data.batches import TensorData
+from ann.data.target import softmax
 from ann.errors import StageError
-from ann.export.network import export_network, run_network, softmax
+from ann.export.network import export_network, run_network
 from ann.models.mlp import MLP
 
 MODES = ["static", "dynamic"]
@@ -28,7 +29,7 @@ class Graphs(NamedTuple):
 def graphs() -> Graphs:
     """A layer of 256 x 256 between numbers with one embedded category and five classes."""
     torch.manual_seed(0)
-    network = MLP(width=250, sizes=[8], num_classes=5, hidden=[256, 256], norm="batch", dropout=0.0).eval()
+    network = MLP(width=250, sizes=[8], outputs=5, hidden=[256, 256], norm="batch", dropout=0.0).eval()
     random = np.random.default_rng(0)
     rows = {
         "numeric": random.normal(size=(512, 250)).astype(np.float32),

@@ -11,13 +11,15 @@ from torch import nn
 from ann.compression.pruning import prune_mlp
 from ann.compression.recipes import Variant, calibration_rows, describe, make_variants
 from ann.config.compress import Prune, Quantize, Recipe
-from ann.config.model import MLPParams
+from ann.config.layers import MLPParams
 from ann.config.optimizers import AdamW
 from ann.config.train import TrainParams
 from ann.data.batches import TensorData
-from ann.export.network import run_network, softmax
+from ann.data.target import Target, classification, softmax
+from ann.export.network import run_network
 from ann.models.mlp import MLP
 from ann.training.fit import fit
+from ann.training.objective import build_objective
 from ann.training.prediction import predict_logits
 
 HALF = Prune(step="prune", ratio=0.5, epochs=2)
@@ -30,6 +32,8 @@ RECIPES = (
     Recipe(name="twice", steps=(HALF, Prune(step="prune", ratio=0.25, epochs=0))),
 )
 MODEL = MLPParams(hidden=(16, 8), dropout=0.0)
+NUMBERS = Target("regression", ("y", "z"), shift=(0.0, 0.0), scale=(1.0, 1.0))
+LABELS = Target("multilabel", ("y", "z"))
 SETTINGS = TrainParams(epochs=5, batch_size=32, optimizer=AdamW(lr=0.02))
 
 
@@ -48,13 +52,14 @@ def digest(network: nn.Module) -> str:
 
 def trained() -> MLP:
     torch.manual_seed(0)
-    network = MLP(width=4, sizes=[], num_classes=2, hidden=[16, 8], dropout=0.0)
+    network = MLP(width=4, sizes=[], outputs=2, hidden=[16, 8], dropout=0.0)
     fit(network, TRAIN, VALID, SETTINGS, seed=0)
     return network
 
 
 def variants_of(network: MLP, recipes: tuple[Recipe, ...]) -> list[Variant]:
-    return list(make_variants(network, MODEL, recipes, train=TRAIN, valid=VALID, settings=SETTINGS, seed=3))
+    parts = {"train": TRAIN, "valid": VALID, "target": classification(2)}
+    return list(make_variants(network, MODEL, recipes, **parts, settings=SETTINGS, seed=3))
 
 
 class Made(NamedTuple):
@@ -146,3 +151,22 @@ def test_calibration_rows_are_different_training_rows_drawn_by_the_seed() -> Non
 def test_where_there_are_fewer_training_rows_all_of_them_calibrate() -> None:
     rows = calibration_rows(TRAIN, 10_000, seed=1)["numeric"]
     np.testing.assert_array_equal(rows, TRAIN.inputs["numeric"].numpy())
+
+
+@pytest.mark.parametrize("target", [NUMBERS, LABELS], ids=lambda target: target.task)
+def test_networks_of_every_task_are_pruned_trained_on_and_quantized(target: Target) -> None:
+    torch.manual_seed(0)
+    network = MLP(width=4, sizes=[], outputs=2, hidden=[16, 8], dropout=0.0)
+    train, valid = (TensorData(rows.inputs, (rows.inputs["numeric"][:, :2] > 0).float()) for rows in (TRAIN, VALID))
+    objective = build_objective(network, train, SETTINGS, target)
+    fit(network, train, valid, SETTINGS, seed=0, objective=objective)
+    recipes = (Recipe(name="pruned-int8", steps=(HALF, STATIC)), Recipe(name="pruned", steps=(HALF,)))
+    settings = {"train": train, "valid": valid, "target": target, "settings": SETTINGS, "seed": 3}
+    made = {variant.name: variant for variant in make_variants(network, MODEL, recipes, **settings)}
+    theirs = predict_logits(made["pruned"].network, valid)
+    inputs = {"numeric": valid.inputs["numeric"].numpy()}
+    np.testing.assert_allclose(run_network(made["pruned"].graph, inputs), theirs.numpy(), atol=1e-4)
+    quantized = run_network(made["pruned-int8"].graph, inputs)
+    assert 0 < np.abs(quantized - theirs.numpy()).mean() < 0.1 * theirs.std()
+    broken, _ = prune_mlp(network, MODEL, HALF.ratio)
+    assert objective.loss(theirs, valid.target) < objective.loss(predict_logits(broken, valid), valid.target)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 import ann
-from ann.config import load_params, override_params
+from ann.config import load_params, override_params, write_columns
 from ann.errors import ConfigError
 
 PARAMS = """\
@@ -117,6 +117,23 @@ def test_an_unknown_name_that_resembles_none_is_told_with_all_known_ones(params_
 )
 def test_a_value_out_of_range_is_told_with_the_rule_and_the_value(params_file, old, replacement, expected):
     assert expected in refusal(edit(params_file, old, replacement))
+
+
+def test_a_recipe_that_removes_units_is_refused_for_a_network_that_has_none_to_remove(params_file):
+    edit(params_file, "{family: mlp, hidden: [32, 16], dropout: 0.0}", "{family: tabular}")
+    message = refusal(params_file)
+    assert "compress.recipes: 'pruned' removes units, which tabular cannot: leave it out, or take the family" in message
+
+
+@pytest.mark.parametrize("family", ["tabular", "auto"])
+def test_recipes_that_nobody_wrote_follow_the_family(params_file, family):
+    text = params_file.read_text(encoding="utf-8")
+    start, end = text.index("  recipes:"), text.index("export: {}")
+    params_file.write_text(text[:start] + text[end:], encoding="utf-8")
+    edit(params_file, "{family: mlp, hidden: [32, 16], dropout: 0.0}", f"{{family: {family}}}")
+    recipes = load_params(params_file).compress.recipes_for("tabular")
+    assert [recipe.name for recipe in recipes] == ["int8-dynamic", "int8-static"]
+    assert len(load_params(params_file).compress.recipes_for("mlp")) == 4
 
 
 def test_quantization_may_only_end_a_recipe(params_file):
@@ -242,6 +259,67 @@ def test_a_wrong_override_is_told_and_leaves_every_byte_and_no_other_file(params
     before = params_file.read_bytes()
     with pytest.raises(ConfigError) as caught:
         override_params(params_file, overrides)
+    assert expected in str(caught.value)
+    assert params_file.read_bytes() == before
+    assert list(params_file.parent.iterdir()) == [params_file]
+
+
+FOUND = {"age": {"role": "feature", "type": "number"}, "town": {"role": "feature", "type": "category"}}
+
+
+def test_columns_are_written_beside_what_stands_there_which_stays(params_file):
+    edit(params_file, "    town:", "    # where the shop is\n    town:")
+    edit(params_file, "seed: 1", "seed: 1  # by dice")
+    before = params_file.read_text(encoding="utf-8").splitlines()
+    write_columns(params_file, FOUND)
+    after = params_file.read_text(encoding="utf-8").splitlines()
+    assert [line for line in before if line not in after] == ["    town: {role: slice, sensitive: true}"]
+    assert [line for line in after if line not in before] == [
+        "    town: {role: slice, sensitive: true, type: category}",
+        "    age: {role: feature, type: number}",
+    ]
+    columns = load_params(params_file).data.columns
+    assert (columns["town"].role, columns["town"].type, columns["town"].sensitive) == ("slice", "category", True)
+    assert (columns["age"].role, columns["age"].type) == ("feature", "number")
+
+
+def test_columns_written_twice_are_those_written_once(params_file):
+    write_columns(params_file, FOUND)
+    once = params_file.read_bytes()
+    write_columns(params_file, {"age": {"role": "drop", "type": "text"}, **FOUND})
+    assert params_file.read_bytes() == once
+
+
+@pytest.mark.parametrize("columns", ["", "  columns: {}\n", "  columns:\n    town: {}\n"])
+def test_the_section_of_columns_is_made_where_it_is_lacking(params_file, columns):
+    edit(params_file, "  columns:\n    town: {role: slice, sensitive: true}\n", columns)
+    write_columns(params_file, FOUND)
+    assert "    age: {role: feature, type: number}\n" in params_file.read_text(encoding="utf-8")
+    assert {name: column.type for name, column in load_params(params_file).data.columns.items()} == {
+        "age": "number",
+        "town": "category",
+    }
+
+
+@pytest.mark.parametrize("name", ["on", "1", "a: b", "# no comment", "größe [mm]", "null", "{x}", " led by a space"])
+def test_any_name_of_a_column_can_be_written(params_file, name):
+    write_columns(params_file, {name: {"role": "drop", "type": "number"}})
+    assert load_params(params_file).data.columns[name].role == "drop"
+
+
+@pytest.mark.parametrize(
+    ("old", "replacement", "found", "expected"),
+    [
+        ("epochs: 6", "epochs: 0", FOUND, "train.epochs: Input should be greater than or equal to 1, got 0"),
+        ("  columns:\n    town: {role: slice, sensitive: true}", "  columns:", FOUND, "data.columns: Input should be"),
+        ("seed: 1", "seed: 1", {"age": {"type": "series"}}, "data.columns.age.type: Input should be 'auto', 'number'"),
+        ("seed: 1", "\tseed: 1", FOUND, "line 2 is not YAML"),
+    ],
+)
+def test_columns_are_not_written_into_what_is_or_would_be_wrong(params_file, old, replacement, found, expected):
+    before = edit(params_file, old, replacement).read_bytes()
+    with pytest.raises(ConfigError) as caught:
+        write_columns(params_file, found)
     assert expected in str(caught.value)
     assert params_file.read_bytes() == before
     assert list(params_file.parent.iterdir()) == [params_file]

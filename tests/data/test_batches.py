@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ann.artifacts import GROUPS
 from ann.data.batches import TensorData, batch_sizes, chunks
 
 
@@ -36,6 +37,22 @@ def test_a_network_reads_the_groups_and_not_the_row_numbers():
 def test_a_group_that_is_absent_stays_absent():
     data = TensorData.on_device({"categorical": np.zeros((2, 1), np.int64), "target": np.zeros(2, np.int64)})
     assert list(data.inputs) == ["categorical"]
+
+
+def test_every_group_that_a_network_reads_comes_along_and_nothing_else():
+    arrays = {name: np.zeros((3, 2), np.float32) for name in reversed(GROUPS)}
+    more = {"target": np.ones((3, 2), np.float32), "rows": np.arange(3), "slice_0": np.array(["a", "b", "c"])}
+    data = TensorData.on_device({**arrays, **more})
+    assert list(data.inputs) == list(GROUPS)
+    assert data.target.shape == (3, 2)
+
+
+def test_rows_of_overlapping_windows_are_gathered_from_a_view():
+    series = np.arange(20, dtype=np.float32).reshape(10, 2)
+    windows = np.lib.stride_tricks.sliding_window_view(series, 4, axis=0, writeable=True).transpose(0, 2, 1)
+    data = TensorData.on_device({"series": windows, "target": np.arange(7)})
+    assert data.inputs["series"].data_ptr() == series.ctypes.data
+    np.testing.assert_array_equal(data.rows(torch.tensor([6, 1])).inputs["series"], windows[[6, 1]])
 
 
 def test_gathered_rows_keep_their_columns_together():

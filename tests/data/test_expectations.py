@@ -130,3 +130,31 @@ def test_a_dropped_column_must_only_be_there(table):
         "expect_column_values_to_not_be_null",
         "expect_column_unique_value_count_to_be_between",
     }
+
+
+def test_a_target_of_numbers_keeps_its_range_and_may_take_any_value_in_it():
+    table = pd.DataFrame({"x": range(ROWS), "t": np.linspace(0, 10, ROWS)})
+    entries = propose(table)
+    assert find(entries, "expect_column_values_to_be_between", "t")["max_value"] == pytest.approx(12.5)
+    assert "expect_column_values_to_be_in_set" not in kinds(entries, "t")
+    assert find(entries, "expect_column_values_to_not_be_null", "t")["mostly"] == 1
+
+
+def days(zone: str | None = None) -> pd.DataFrame:
+    dates = pd.date_range("2026-01-01", periods=ROWS, tz=zone)
+    return pd.DataFrame({"day": dates, "x": range(ROWS), "t": ["no", "yes"] * (ROWS // 2)})
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_the_suite_of_dates_passes_on_later_dates(zone):
+    suite = propose(days(zone))
+    for table in (days(zone), days(zone).assign(day=days(zone)["day"] + pd.Timedelta(days=900))):
+        verdicts = validate_table(table, suite, examples=1, sensitive=())
+        assert explain([verdict for verdict in verdicts if not verdict.success]) == ""
+
+
+def test_a_column_of_dates_must_stay_one():
+    suite = propose(days())
+    assert find(suite, "expect_column_values_to_be_of_type", "day")["type_"] == str(days()["day"].dtype)
+    verdicts = validate_table(days().assign(day="soon"), suite, examples=1, sensitive=())
+    assert "day" in {verdict.column for verdict in verdicts if not verdict.success}

@@ -5,7 +5,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from ann.data.graph import IR_VERSION, ML_OPSET, OPSET, GraphBuilder
+from ann.data.graph import IR_VERSION, MICROSOFT, ML_OPSET, OPSET, GraphBuilder
 
 
 def line_graph() -> onnx.ModelProto:
@@ -59,6 +59,20 @@ def test_text_becomes_numbers_through_the_operators_of_machine_learning():
     builder.op("LabelEncoder", word, domain="ai.onnx.ml", output="id", **attributes)
     builder.output("id", np.int64, ["N"])
     assert run(builder.model(), word=np.array(["b", "z", "a"], dtype=object)).tolist() == [6, 0, 5]
+
+
+def test_pixels_enter_as_bytes_and_words_part_by_an_operator_that_the_opsets_name():
+    builder = GraphBuilder("parts")
+    white = builder.cast(builder.input("pixels", np.uint8, ["N"]), np.float32)
+    builder.output(white, np.float32, ["N"])
+    assert run(builder.model(), pixels=np.array([0, 255], np.uint8)).tolist() == [0, 255]
+    builder = GraphBuilder("words")
+    settings = {"mark": 0, "mincharnum": 1, "pad_value": "", "tokenexp": "[a-z]+"}
+    words = builder.op("Tokenizer", builder.input("text", object, ["N"]), domain=MICROSOFT, **settings)
+    builder.output(words, object, ["N", "T"])
+    model = builder.model()
+    assert run(model, text=np.array(["a b", "c"], object)).tolist() == [["a", "b"], ["c", ""]]
+    assert {opset.domain: opset.version for opset in model.opset_import}[MICROSOFT] == 1
 
 
 def test_a_value_that_no_node_makes_is_refused():

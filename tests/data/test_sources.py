@@ -1,10 +1,15 @@
 """Reading a data set from files, and what is refused."""
 
+import gzip
+import logging
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from ann.config.data import Column, DataParams
-from ann.data.sources import read_file, read_table, source_files
+from ann.config.reading import Reading
+from ann.data.sources import file_of_rows, read_file, read_table, source_files
 from ann.errors import DataError
 from ann.project import Project
 
@@ -51,7 +56,7 @@ def test_a_path_may_name_one_file(project):
 
 def test_the_separator_is_a_parameter_and_a_byte_order_mark_is_no_part_of_a_name(project):
     put(project, "\ufeffage;bought\n1;yes\n2;no\n")
-    table = read_table(DataParams(target="bought", separator=";"), project)
+    table = read_table(DataParams(target="bought", reading=Reading(separator=";")), project)
     assert list(table.columns) == ["age", "bought"]
     assert table["age"].tolist() == [1, 2]
 
@@ -89,7 +94,8 @@ def test_data_that_is_tracked_but_not_there_names_the_command_that_fetches_it(pr
 
 
 def test_data_that_was_never_added_names_the_command_that_adds_it(project):
-    assert "holds no file that ends in .csv or .parquet: add one with `ann data add FILE`" in refusal(project)
+    assert "holds no file that can be read (.csv, .parquet, .tsv, " in refusal(project)
+    assert "): add one with `ann data add FILE`" in refusal(project)
     (project.root / "data").rmdir()
     assert "does not exist: add your file with `ann data add FILE`" in refusal(project)
 
@@ -99,21 +105,38 @@ def test_data_that_was_never_added_names_the_command_that_adds_it(project):
     [
         ("", "a.csv is empty: it must have a header line and rows"),
         ("age,bought\n", "a.csv has no rows"),
-        ("age,bought\n1,yes\n2,no,3\n", "a.csv cannot be read: Error tokenizing data"),
-        ("age,bought\n1,yes,\n2,no,\n", "a.csv"),
+        ("age,bought\n1,yes\n2,no,3\n", "a.csv row 3 has 3 cells, but the header has 2"),
+        ("age,bought\n1,yes,\n2,no,\n", "a.csv row 2 has 3 cells, but the header has 2"),
+        ("age,bought\n1,yes\n2\n", "a.csv row 3 has 1 cells, but the header has 2"),
         ("age,age,bought\n1,2,yes\n", "a.csv: column names must differ; doubled: age"),
         ("age,brought\n1,yes\n", "a.csv has no column 'bought', which data.target names (did you mean 'brought'?)"),
     ],
-    ids=["empty", "header only", "a longer row", "all rows longer than the header", "doubled column", "no target"],
+    ids=["empty", "header only", "a longer row", "all rows longer", "a shorter row", "doubled column", "no target"],
 )
 def test_a_damaged_csv_file_is_refused_by_name(project, text, expected):
     put(project, text)
     assert expected in refusal(project)
 
 
-def test_a_csv_file_of_another_encoding_is_refused(project):
+def test_a_csv_file_of_another_encoding_than_the_given_one_is_refused(project):
     (project.root / "data" / "a.csv").write_bytes("town,bought\nKöln,yes\n".encode("latin-1"))
-    assert "a.csv cannot be read: 'utf-8' codec can't decode" in refusal(project)
+    expected = "a.csv is not utf-8: 'utf-8' codec can't decode"
+    assert expected in refusal(project, DataParams(target="bought", reading=Reading(encoding="utf-8")))
+
+
+def test_a_guessed_encoding_is_told(project, caplog):
+    (project.root / "data" / "a.csv").write_bytes("town,bought\nKöln,yes\nBonn,no\n".encode("latin-1"))
+    assert read_table(DATA, project)["town"].tolist() == ["Köln", "Bonn"]
+    assert caplog.record_tuples[0][:2] == ("ann.data", logging.WARNING)
+    assert "a.csv is not UTF-8 and is read as cp1252" in caplog.text
+
+
+def test_a_byte_that_is_not_utf8_after_the_sample_is_refused_with_the_way_out(project):
+    rows = b"town,bought\n" + b"north,yes\n" * 10_000 + "Köln,no\n".encode("latin-1")
+    (project.root / "data" / "a.csv").write_bytes(rows)
+    assert "a.csv cannot be read: it is not UTF-8 throughout: name its codec in data.reading.encoding" in refusal(
+        project
+    )
 
 
 def test_a_parquet_file_that_is_none_is_refused(project):
@@ -150,3 +173,138 @@ def test_one_file_is_checked_and_marked_as_the_whole_set_is(tmp_path):
     assert read_file(tmp_path / "a.csv", DataParams(target="bought", missing=("?",)))["town"].isna().all()
     with pytest.raises(DataError, match="has no column 'sold'"):
         read_file(tmp_path / "a.csv", DataParams(target="sold"))
+
+
+def test_the_source_file_of_each_row_is_known_also_of_a_part(project):
+    put(project, "age,bought\n1,yes\n2,no\n", "a.csv")
+    (project.root / "data" / "test").mkdir()
+    put(project, "age,bought\n3,yes\n", "test/b.csv")
+    table = read_table(DATA, project)
+    assert table.attrs["files"] == [("a.csv", 2), ("test/b.csv", 1)]
+    assert file_of_rows(table).tolist() == ["a.csv", "a.csv", "test/b.csv"]
+    assert file_of_rows(table[table["bought"] == "yes"]).tolist() == ["a.csv", "test/b.csv"]
+
+
+def test_the_source_file_of_each_picture_is_known(project):
+    picture(project, "train/cat/1.png")
+    picture(project, "test/dog/2.JPG")
+    table = read_table(DATA, project)
+    assert table["bought"].tolist() == ["dog", "cat"]
+    assert file_of_rows(table).tolist() == ["test/dog/2.JPG", "train/cat/1.png"]
+    assert file_of_rows(table.iloc[[1]]).tolist() == ["train/cat/1.png"]
+
+
+def test_a_column_is_numbers_only_where_it_is_in_all_files(project):
+    put(project, "age,bought\n1,yes\n", "a.csv")
+    put(project, "age,bought\nold,no\n", "b.csv")
+    assert read_table(DATA, project)["age"].tolist() == ["1", "old"]
+
+
+def test_all_files_are_read_as_the_first_is_written(project):
+    put(project, "age;bought\n1;yes\n", "a.csv")
+    put(project, "age,bought\n2,no\n", "b.csv")
+    assert "b.csv and a.csv must have the same columns; they differ in" in refusal(project)
+
+
+def test_the_columns_of_every_target_must_be_there(project):
+    put(project, "age,bought\n1,yes\n")
+    expected = "a.csv has no column 'sold', which data.target names"
+    assert expected in refusal(project, DataParams(target=("bought", "sold")))
+
+
+def test_hidden_files_and_those_about_the_data_are_no_data(project):
+    put(project, "age,bought\n1,yes\n")
+    for name in (".gitignore", ".hidden.csv", "README.txt", "LICENSE", "license.txt", "notes.txt", "adult.names"):
+        put(project, "nothing", name)
+    (project.root / "data" / ".cache").mkdir()
+    put(project, "nothing", ".cache/b.csv")
+    assert [file.name for file in source_files(DATA, project)] == ["a.csv"]
+
+
+def test_text_files_are_rows_where_nothing_else_is(project):
+    put(project, "age,bought\n1,yes\n", "a.txt")
+    put(project, "nothing", "README.txt")
+    assert [file.name for file in source_files(DATA, project)] == ["a.txt"]
+
+
+def test_a_mixture_of_formats_is_refused_and_a_named_format_is_taken_out_of_it(project):
+    put(project, "age,bought\n1,yes\n2,no\n")
+    picture(project, "yes/1.png")
+    expected = (
+        r"several formats: csv or parquet \(a.csv\), images \(yes/1.png\). Name the one .* in data.reading.format"
+    )
+    with pytest.raises(DataError, match=expected):
+        read_table(DATA, project)
+    assert "age" in read_table(DataParams(target="bought", reading=Reading(format="csv")), project)
+    assert "image" in read_table(DataParams(target="bought", reading=Reading(format="images")), project)
+
+
+def test_a_format_of_which_there_is_no_file_is_refused(project):
+    put(project, "age,bought\n1,yes\n")
+    expected = "holds no file that can be read (format audio): add one"
+    assert expected in refusal(project, DataParams(target="bought", reading=Reading(format="audio")))
+
+
+def test_a_file_of_unknown_suffix_is_read_where_its_format_is_named(tmp_path):
+    (tmp_path / "a.dat").write_text("age,bought\n1,yes\n")
+    with pytest.raises(
+        DataError, match=r"a\.dat: cannot read \.dat; known: .* say what it is in data\.reading\.format"
+    ):
+        read_file(tmp_path / "a.dat", DATA)
+    data = DataParams(target="bought", reading=Reading(format="csv"))
+    assert read_file(tmp_path / "a.dat", data)["age"].tolist() == [1]
+
+
+def test_a_table_may_name_files_of_pictures_that_lie_beside_it(project):
+    picture(project, "pictures/1.png")
+    put(project, "file,age,bought\npictures/1.png,1,yes\n,2,no\n")
+    data = DataParams(target="bought", columns={"file": Column(type="image")})
+    table = read_table(data, project)
+    assert table["file"].dtype == object
+    assert table["file"][0] == project.root / "data" / "pictures" / "1.png"
+    assert pd.isna(table["file"][1])
+    put(project, "file,age,bought\npictures/1.png,1,yes\npictures/2.png,2,no\n")
+    assert "a.csv row 1, column 'file': " in refusal(project, data)
+    assert "pictures/2.png is not there" in refusal(project, data)
+
+
+def test_a_parquet_file_may_hold_encoded_pictures(project):
+    frame = pd.DataFrame({"a": [{"bytes": b"one", "path": "1.png"}], "b": [b"two"], "bought": ["yes"]})
+    frame.to_parquet(project.root / "data" / "a.parquet")
+    columns = {"a": Column(type="image"), "b": Column(type="image")}
+    table = read_table(DataParams(target="bought", columns=columns), project)
+    assert (table["a"][0], table["b"][0]) == (b"one", b"two")
+
+
+def test_a_cell_that_names_no_file_is_refused(project):
+    pd.DataFrame({"file": [3], "bought": ["yes"]}).to_parquet(project.root / "data" / "a.parquet")
+    data = DataParams(target="bought", columns={"file": Column(type="audio")})
+    assert "a.parquet row 0, column 'file' must name a file or hold one, got '3'" in refusal(project, data)
+
+
+def test_a_column_a_pixel_becomes_one_column_of_pictures_unless_a_table_is_asked_for(project):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16))
+    frame = pd.DataFrame(pixels, columns=[f"pixel{i}" for i in range(16)]).assign(bought=["7", "1", "7"])
+    frame.to_csv(project.root / "data" / "a.csv", index=False)
+    table = read_table(DATA, project)
+    assert list(table.columns) == ["image", "bought"]
+    assert all((cell == row.reshape(4, 4)).all() for cell, row in zip(table["image"], pixels, strict=True))
+    assert read_table(DataParams(target="bought", reading=Reading(format="csv")), project).shape == (3, 17)
+
+
+def test_a_compressed_file_is_read_as_the_plain_one(project):
+    (project.root / "data" / "a.csv.gz").write_bytes(gzip.compress(b"age,bought\n1,yes\n"))
+    assert read_table(DATA, project)["age"].tolist() == [1]
+    assert read_table(DATA, project).attrs["files"] == [("a.csv.gz", 1)]
+
+
+def test_media_and_idx_are_no_single_files_of_rows(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"a\.png is no file of rows"):
+        read_file(tmp_path / "a.png", DATA)
+
+
+def picture(project: Project, name: str) -> None:
+    path = project.root / "data" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"not decoded here")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ann.errors import ConfigError
-from ann.evaluation.metrics import METRICS, gain_sign, metric_names, primary_metric, score
+from ann.data.target import classification
+from ann.evaluation.metrics import LOWER_IS_BETTER, METRICS
+from ann.evaluation.scoring import metrics_of, score
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 Oracle = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
@@ -61,6 +62,16 @@ def brier_oracle(probabilities: np.ndarray, target: np.ndarray, weights: np.ndar
     return summed * probabilities.shape[1] / (2 if probabilities.shape[1] == 2 else 1)
 
 
+def top5_oracle(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
+    """Share of the places that a class may have among equally probable ones which are among the first five."""
+    places = [np.flatnonzero(np.sort(row)[::-1] == row[k]) for row, k in zip(probabilities, target, strict=True)]
+    return float(np.average([(place < 5).mean() for place in places], weights=weights))
+
+
+def measured(name: str, probabilities: np.ndarray, target: np.ndarray) -> float:
+    return score(classification(probabilities.shape[1]), name, probabilities, target)
+
+
 ORACLES: dict[str, Oracle] = {
     "accuracy": lambda p, y, w: sk.accuracy_score(y, p.argmax(axis=1), sample_weight=w),
     "ap": lambda p, y, w: sk.average_precision_score(y, p[:, 1], sample_weight=w),
@@ -69,8 +80,9 @@ ORACLES: dict[str, Oracle] = {
     "ece": ece_loop,
     "f1": f1_oracle,
     "log_loss": lambda p, y, w: sk.log_loss(y, p, sample_weight=w),
+    "top5": top5_oracle,
 }
-CASES = [(name, classes) for classes in (2, 3, 5) for name in metric_names(classes)]
+CASES = [(name, classes) for classes in (2, 3, 5, 12) for name in metrics_of(classification(classes))]
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
@@ -78,7 +90,7 @@ CASES = [(name, classes) for classes in (2, 3, 5) for name in metric_names(class
 def test_metric_equals_its_oracle(name: str, classes: int, ties: bool) -> None:
     probabilities, target, _ = case(classes, ties=ties)
     expected = ORACLES[name](probabilities, target, np.ones(len(target)))
-    assert score(name, probabilities, target) == pytest.approx(expected, abs=1e-12)
+    assert measured(name, probabilities, target) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
@@ -88,7 +100,7 @@ def test_weighted_metric_equals_its_oracle_and_repeated_rows(name: str, classes:
     [found] = METRICS[name](probabilities, target, weights[None].astype(float))
     assert found == pytest.approx(ORACLES[name](probabilities, target, weights), abs=1e-12)
     repeated = np.repeat(probabilities, weights, axis=0), np.repeat(target, weights)
-    assert found == pytest.approx(score(name, *repeated), abs=1e-12)
+    assert found == pytest.approx(measured(name, *repeated), abs=1e-12)
 
 
 @pytest.mark.parametrize(("name", "classes"), CASES)
@@ -105,42 +117,39 @@ def test_many_weightings_at_once_equal_one_at_a_time(name: str, classes: int) ->
 def test_the_order_of_rows_does_not_matter() -> None:
     probabilities, target, _ = case(2, ties=True)
     order = np.random.default_rng(2).permutation(len(target))
-    for name in metric_names(2):
-        assert score(name, probabilities[order], target[order]) == pytest.approx(
-            score(name, probabilities, target), abs=1e-12
+    for name in metrics_of(classification(2)):
+        assert measured(name, probabilities[order], target[order]) == pytest.approx(
+            measured(name, probabilities, target), abs=1e-12
         )
 
 
-@pytest.mark.parametrize(("name", "best"), [(name, float(gain_sign(name) > 0)) for name in metric_names(2)])
-def test_certain_and_right_is_the_best_value(name: str, best: float) -> None:
+@pytest.mark.parametrize("name", metrics_of(classification(2)))
+def test_certain_and_right_is_the_best_value(name: str) -> None:
+    best = float(name not in LOWER_IS_BETTER)
     target = np.array([0, 1, 1, 0])
-    assert score(name, np.eye(2)[target], target) == pytest.approx(best, abs=1e-12)
+    assert measured(name, np.eye(2)[target], target) == pytest.approx(best, abs=1e-12)
 
 
 def test_certain_and_wrong_is_a_large_but_finite_log_loss() -> None:
-    assert score("log_loss", np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-np.log(1e-15))
+    assert measured("log_loss", np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-np.log(1e-15))
 
 
 def test_equal_scores_are_a_coin_toss_and_so_is_a_single_class() -> None:
     same = np.full((4, 2), 0.5)
-    assert score("auc", same, np.array([0, 1, 1, 0])) == 0.5
-    assert score("auc", same, np.array([1, 1, 1, 1])) == 0.5
+    assert measured("auc", same, np.array([0, 1, 1, 0])) == 0.5
+    assert measured("auc", same, np.array([1, 1, 1, 1])) == 0.5
 
 
-def test_lower_is_better_for_losses_alone() -> None:
-    assert {name for name in METRICS if gain_sign(name) == -1} == {"log_loss", "brier", "ece"}
+def test_with_distinct_probabilities_top5_is_that_of_scikit_learn() -> None:
+    probabilities, target, _ = case(12, ties=False)
+    expected = sk.top_k_accuracy_score(target, probabilities, k=5)
+    assert 0.5 < expected < 1
+    assert measured("top5", probabilities, target) == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_primary_metric_follows_the_task() -> None:
-    assert (primary_metric(2), primary_metric(3)) == ("auc", "accuracy")
-    assert primary_metric(2, "f1") == "f1"
+def test_saying_the_same_of_every_class_is_right_in_five_of_twelve() -> None:
+    assert measured("top5", np.full((3, 12), 1 / 12), np.array([0, 5, 11])) == pytest.approx(5 / 12)
 
 
-def test_an_unknown_metric_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"metric 'acuracy' does not exist.*did you mean 'accuracy'\?"):
-        primary_metric(2, "acuracy")
-
-
-def test_a_metric_of_two_classes_is_refused_for_three() -> None:
-    with pytest.raises(ConfigError, match=r"metric 'ap' does not exist for 3 classes"):
-        primary_metric(3, "ap")
+def test_every_metric_has_a_case() -> None:
+    assert {name for name, _ in CASES} == set(METRICS)

@@ -11,8 +11,9 @@ from scipy import special
 
 from ann.data.batches import TensorData
 from ann.data.graph import save_model
+from ann.data.target import Target, classification, softmax
 from ann.errors import StageError
-from ann.export.network import export_network, open_session, run_network, softmax, verify_network
+from ann.export.network import difference, export_network, open_session, run_network, verify_network
 from ann.models.mlp import MLP
 
 KINDS = {
@@ -22,12 +23,13 @@ KINDS = {
     "numbers alone": (3, [], "batch"),
     "categories alone": (0, [4, 7], "layer"),
 }
+THREE = classification(3)
 
 
 def build(kind: str) -> MLP:
     width, sizes, norm = KINDS[kind]
     torch.manual_seed(2)
-    network = MLP(width=width, sizes=sizes, num_classes=3, hidden=[16, 8], norm=norm, activation="gelu")
+    network = MLP(width=width, sizes=sizes, outputs=3, hidden=[16, 8], norm=norm, activation="gelu")
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d):  # what training would leave there
             module.running_mean.normal_()
@@ -115,15 +117,32 @@ def test_a_saved_graph_is_one_file_that_gives_the_same_answers(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_faithful_graph_passes_the_check(graphs: dict[str, onnx.ModelProto], kind: str) -> None:
-    verify_network(graphs[kind], build(kind), rows(kind, 200))
+    verify_network(graphs[kind], build(kind), rows(kind, 200), THREE)
     with pytest.raises(StageError, match="differs from its network"):
-        verify_network(graphs[kind], scaled(build(kind), 1.01), rows(kind, 200))
+        verify_network(graphs[kind], scaled(build(kind), 1.01), rows(kind, 200), THREE)
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, 1.01, float("nan")])
 def test_tampered_weights_do_not_pass_the_check(graphs: dict[str, onnx.ModelProto], factor: float) -> None:
     with pytest.raises(StageError, match=r"the exported graph differs from its network by .* is allowed"):
-        verify_network(graphs["layer"], scaled(build("layer"), factor), rows("layer", 200))
+        verify_network(graphs["layer"], scaled(build("layer"), factor), rows("layer", 200), THREE)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [Target("regression", ("a", "b", "c"), shift=(1e6,) * 3, scale=(1e3,) * 3), Target("multilabel", ("a", "b", "c"))],
+    ids=["numbers", "labels"],
+)
+def test_numbers_and_labels_are_checked_as_they_are_stored(graphs: dict[str, onnx.ModelProto], target: Target) -> None:
+    verify_network(graphs["layer"], build("layer"), rows("layer", 200), target)
+    with pytest.raises(StageError, match="differs from its network by"):
+        verify_network(graphs["layer"], scaled(build("layer"), 1.01), rows("layer", 200), target)
+
+
+def test_a_difference_is_a_share_of_what_is_greater_than_one() -> None:
+    assert difference(np.array([0.5, 0.1]), np.array([0.25, 0.1])) == 0.25
+    assert difference(np.array([1010.0]), np.array([-1000.0])) == pytest.approx(2.01)
+    assert np.isnan(difference(np.array([np.nan, 0.0]), np.zeros(2)))
 
 
 def scaled(network: MLP, factor: float) -> MLP:

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from ann.models.dropout import Dropout
+from ann.models.dropout import Dropout, SpatialDropout
 
 
 def drawn(p: float, count: int = 1_000_003, seed: int = 0) -> torch.Tensor:
@@ -81,3 +81,15 @@ def test_sizes_may_change_from_batch_to_batch() -> None:
     layer = Dropout(0.5)
     shapes = [(4, 4), (3, 5), (1,), (4, 4), (2, 3, 7)]
     assert [layer(torch.ones(shape)).shape for shape in shapes] == shapes
+
+
+def test_spatial_dropout_takes_whole_channels_of_a_sequence() -> None:
+    torch.manual_seed(0)
+    out = SpatialDropout(0.3).train()(torch.ones(200, 7, 500))
+    dropped = out == 0
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    share = dropped[:, 0].double()
+    assert share.mean().item() == pytest.approx(0.3, abs=5 * math.sqrt(0.21 / share.numel()))
+    assert share.mean(dim=1).std().item() == pytest.approx(math.sqrt(0.21 / 500), rel=0.25)
+    torch.testing.assert_close(out.unique(), torch.tensor([0.0, 1 / 0.7]), rtol=3e-5, atol=0)
+    assert SpatialDropout(0.3).eval()(out) is out

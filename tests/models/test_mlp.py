@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ann.config.model import MLPParams
+from ann.config.layers import MLPParams
+from ann.data.target import classification
 from ann.models import build_network
 from ann.models.batchnorm import BatchNorm1d
+from ann.models.blocks import embedding_width
 from ann.models.dropout import Dropout
-from ann.models.mlp import MLP, embedding_width
+from ann.models.mlp import MLP
 
 SIZES = [4, 30]
 WIDTHS = [4, 11]
@@ -20,7 +22,7 @@ WIDTHS = [4, 11]
 
 def build(**changes: object) -> MLP:
     torch.manual_seed(3)
-    settings: dict = {"width": 5, "sizes": SIZES, "num_classes": 3, "hidden": [8, 6], "dropout": 0.0}
+    settings: dict = {"width": 5, "sizes": SIZES, "outputs": 3, "hidden": [8, 6], "dropout": 0.0}
     return MLP(**{**settings, **changes})
 
 
@@ -109,7 +111,7 @@ def test_tanh_layers_start_with_glorot_variance() -> None:
 
 
 def test_the_head_starts_with_glorot_variance() -> None:
-    head = build(width=2, sizes=[], hidden=[1000], num_classes=500).head
+    head = build(width=2, sizes=[], hidden=[1000], outputs=500).head
     assert head.weight.var().item() == pytest.approx(2 / 1500, rel=0.01)
 
 
@@ -145,7 +147,8 @@ def test_a_row_is_answered_alike_alone_and_in_a_batch() -> None:
 
 def test_build_network_hands_every_parameter_on() -> None:
     model = MLPParams(hidden=(7, 5), activation="silu", norm="batch", dropout=0.25, embedding=2)
-    network = build_network(model, width=3, sizes=[50], num_classes=4)
+    groups = {"numeric": {"width": 3}, "categorical": {"sizes": [50]}}
+    network = build_network(model, groups, classification(4))
     kinds = [[type(layer) for layer in block] for block in network.blocks]
     assert kinds == [[nn.Linear, BatchNorm1d, nn.SiLU, Dropout]] * 2
     assert [block[0].out_features for block in network.blocks] == [7, 5]

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -83,7 +82,10 @@ def without_suite(root: Path) -> None:
 
 MISTAKES = {
     "one class": (lambda rows: rows.assign(bought="no"), "must have at least two classes, got only 'no'"),
-    "target is an id": (lambda rows: rows.assign(bought=np.arange(len(rows))), "looks like an id, not a class"),
+    "target is an id": (
+        lambda rows: rows.assign(bought=[f"id-{i}" for i in rows.index]),
+        "looks like an id, not a class",
+    ),
     "target missing": (
         lambda rows: rows.assign(bought=rows["bought"].where(rows.index != 7, "")),
         "is missing in 1 rows, first in row 7",
@@ -120,7 +122,7 @@ def test_a_header_without_rows_is_told(project: Path) -> None:
 
 PARAMETERS = {
     "batch_size: 64": ("batch_size: 5000", "train: train.batch_size: 5000 is more than the"),
-    "max_drop: 0.1": ("max_drop: 0.1\n  metric: rmse", "compress: metric 'rmse' does not exist for 2 classes"),
+    "max_drop: 0.1": ("max_drop: 0.1\n  metric: rmse", "compress: metric 'rmse' does not exist for a binary task"),
 }
 
 

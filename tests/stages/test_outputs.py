@@ -8,11 +8,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from ann.artifacts import file_sha256, load_arrays
+from ann.artifacts import file_sha256, load_arrays, load_inputs
 from ann.compression.shipped import shipped_latency
 from ann.compression.table import measured_table
 from ann.lineage import lineage_of
 from ann.pipeline import Pipeline
+from ann.predict import Model
 from ann.project import Project
 from ann.tracking.projection import recorded_lineage
 
@@ -47,6 +48,39 @@ def test_the_report_holds_every_expectation_with_its_verdict(project: Project) -
 def test_parts_hold_every_source_row_once(project: Project) -> None:
     rows = [load_arrays(project.build.folder("prepare") / part)["rows"] for part in ("train", "valid", "test")]
     assert sorted(np.concatenate(rows)) == list(range(600))
+
+
+def test_the_schema_says_what_is_predicted_and_what_a_network_reads(project: Project) -> None:
+    schema = read(project.build.schema)
+    target = schema["target"]
+    assert (target["task"], target["names"], target["classes"]) == ("binary", ["bought"], ["no", "yes"])
+    assert "names" in target["reason"]
+    assert set(schema["groups"]) == {"numeric", "categorical"}
+    assert schema["media"] == {"channels": None, "rate": None}
+    train = load_arrays(project.build.folder("prepare") / "train")
+    assert set(train) == {"numeric", "categorical", "target", "rows", "slice_0"}
+    assert train["numeric"].shape[1] == schema["groups"]["numeric"]["width"]
+
+
+def test_what_may_leak_is_told(project: Project) -> None:
+    assert isinstance(read(project.build.leakage)["findings"], list)
+
+
+def test_pictures_and_tables_of_the_evaluation_lie_in_one_folder(project: Project) -> None:
+    names = {path.name for path in (project.build.folder("evaluate") / "plots").iterdir()}
+    assert names >= {"roc.csv", "precision_recall.csv", "calibration.csv", "confusion.csv"}
+    assert any(name.endswith(".png") for name in names)
+
+
+def test_example_rows_are_those_of_the_raw_inputs_beside_them(project: Project) -> None:
+    rows, inputs = read(project.build.example)["rows"], load_inputs(project.build.example_inputs)
+    model = Model(project.build.model)
+    sent = model.inputs(rows)
+    assert (len(rows), set(inputs)) == (5, set(model.types))
+    for name, values in inputs.items():
+        np.testing.assert_array_equal(sent[name], values)
+    probabilities = model.run(inputs)["probabilities"]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
 def test_history_has_a_row_an_epoch_and_the_summary_names_the_best(project: Project) -> None:

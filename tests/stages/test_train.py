@@ -202,7 +202,11 @@ def test_a_second_training_of_the_same_network_is_refused(prepared: Project) -> 
     ("old", "replacement", "message"),
     [
         ("batch_size: 16", "batch_size: 4000", r"train\.batch_size: 4000 is more than the \d+ training rows: lower it"),
-        ("early_stopping: null", "early_stopping: {watch: acuracy}", r"'acuracy' is no metric of 2 .*mean 'accuracy'"),
+        (
+            "early_stopping: null",
+            "early_stopping: {watch: acuracy}",
+            r"'acuracy' is no metric of a binary .*mean 'accuracy'",
+        ),
         ("early_stopping: null", "loss: mse", r"train\.loss: mse does not fit a binary target; write one of auto, "),
         ("early_stopping: null", "augment: [rotation]", r"train\.augment.*rotation.*image"),
         ("early_stopping: null", "recompute: true, device: cuda", r"train\.device: cuda is not available"),

@@ -31,7 +31,7 @@ def twins(activation: str) -> tuple[MLP, reference.Network]:
     mine = MLP(
         width=FEATURES,
         sizes=[],
-        num_classes=CLASSES,
+        outputs=CLASSES,
         hidden=list(HIDDEN),
         activation=activation,
         norm="none",

@@ -72,7 +72,7 @@ def test_what_is_kept_is_the_average_and_its_loss_is_what_was_reported() -> None
     train, valid = rows(200, 0), rows(100, 1)
     for average in ("ema", {"name": "swa", "start": 0.4}):
         torch.manual_seed(0)
-        network = MLP(width=4, sizes=[], num_classes=2, hidden=[16], norm="batch", dropout=0.2)
+        network = MLP(width=4, sizes=[], outputs=2, hidden=[16], norm="batch", dropout=0.2)
         params = TrainParams(epochs=5, batch_size=20, average=average, early_stopping=None)
         result = fit(network, train, valid, params, seed=1)
         objective = build_objective(network, valid, params)
@@ -83,7 +83,7 @@ def test_what_is_kept_is_the_average_and_its_loss_is_what_was_reported() -> None
 def test_batchnorm_statistics_of_swa_are_those_of_the_averaged_weights() -> None:
     train = rows(500, 0)
     torch.manual_seed(0)
-    network = MLP(width=4, sizes=[], num_classes=2, hidden=[16], norm="batch", dropout=0.2)
+    network = MLP(width=4, sizes=[], outputs=2, hidden=[16], norm="batch", dropout=0.2)
     params = TrainParams(epochs=4, batch_size=50, average={"name": "swa", "start": 0.0}, early_stopping=None)
     fit(network, train, train, params, seed=1)
     linear, norm = network.blocks[0][0], network.blocks[0][1]

@@ -56,7 +56,7 @@ TRAIN, VALID = rows(120, 0), rows(50, 1)
 
 def new_network() -> MLP:
     torch.manual_seed(3)
-    return MLP(width=4, sizes=[], num_classes=3, hidden=[12, 8], norm="batch", dropout=0.3)
+    return MLP(width=4, sizes=[], outputs=3, hidden=[12, 8], norm="batch", dropout=0.3)
 
 
 def digest(network: nn.Module) -> str:
@@ -205,7 +205,7 @@ def test_a_foreign_checkpoint_is_refused_with_the_reason(facts: dict[str, object
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     checkpoint(tmp_path)
-    network = MLP(width=4, sizes=[], num_classes=3, hidden=[12, 9], norm="batch", dropout=0.3)
+    network = MLP(width=4, sizes=[], outputs=3, hidden=[12, 9], norm="batch", dropout=0.3)
     with pytest.raises(StageError, match=r"does not fit this network \(size mismatch.*remove"):
         fit(network, TRAIN, VALID, TrainParams(**BASE), seed=5, checkpoints=Checkpoints(tmp_path, "key"))
 

@@ -22,7 +22,7 @@ def rows(count: int = 200) -> TensorData:
 
 def new_network(**settings: object) -> MLP:
     torch.manual_seed(1)
-    return MLP(width=4, sizes=[], num_classes=2, **{"hidden": [16, 8], "dropout": 0.2, **settings})
+    return MLP(width=4, sizes=[], outputs=2, **{"hidden": [16, 8], "dropout": 0.2, **settings})
 
 
 def record(epoch: int, **norms: float) -> EpochRecord:

@@ -38,7 +38,7 @@ def die(record):
         raise SystemExit(9)
 
 torch.manual_seed(4)
-network = MLP(width=6, sizes=[], num_classes=3, hidden=[16, 8], norm=settings.pop("norm"), dropout=0.0)
+network = MLP(width=6, sizes=[], outputs=3, hidden=[16, 8], norm=settings.pop("norm"), dropout=0.0)
 with process_group(torch.device("cpu")) as group:
     result = fit(network, rows(205, 0), rows(64, 1), TrainParams(**settings), seed=2, group=group,
                  checkpoints=Checkpoints(folder, "key"), callbacks=(die,))

@@ -25,7 +25,7 @@ def rows(count: int = 96, device: str = "cpu") -> TensorData:
 
 def new_network(dropout: float = 0.0) -> MLP:
     torch.manual_seed(1)
-    return MLP(width=4, sizes=[], num_classes=2, hidden=[16], norm="layer", dropout=dropout)
+    return MLP(width=4, sizes=[], outputs=2, hidden=[16], norm="layer", dropout=dropout)
 
 
 def started(**changes: object) -> TrainState:

@@ -33,7 +33,7 @@ def some_rows(count: int, seed: int = 0) -> TensorData:
 
 def some_network(dropout: float = 0.0, norm: str = "layer") -> MLP:
     torch.manual_seed(11)
-    return MLP(width=4, sizes=[5], num_classes=3, hidden=[32, 16], dropout=dropout, norm=norm)
+    return MLP(width=4, sizes=[5], outputs=3, hidden=[32, 16], dropout=dropout, norm=norm)
 
 
 def settings(**changes: object) -> TrainParams:
@@ -187,7 +187,7 @@ def rare_rows(count: int, seed: int) -> TensorData:
 
 def recall_of_the_rare_class(**changes: object) -> float:
     torch.manual_seed(11)
-    network = MLP(width=4, sizes=[], num_classes=2, hidden=[16], dropout=0.0)
+    network = MLP(width=4, sizes=[], outputs=2, hidden=[16], dropout=0.0)
     train, valid = rare_rows(1500, 0), rare_rows(1500, 1)
     fit(network, train, valid, settings(epochs=6, batch_size=64, optimizer=AdamW(lr=0.01), **changes), seed=0)
     found = predict_logits(network, valid).argmax(dim=1)[valid.target == 1]

@@ -96,7 +96,7 @@ PARAMS: dict[str, LossParams] = {
     "mae": MAE(name="mae"),
     "mse": MSE(name="mse"),
     "nll": NLL(name="nll"),
-    "quantile": Quantile(name="quantile", quantiles=(0.3,)),
+    "quantile": Quantile(name="quantile"),
 }
 
 
@@ -104,7 +104,8 @@ PARAMS: dict[str, LossParams] = {
 @pytest.mark.parametrize("params", list(PARAMS.values())[1:], ids=list(PARAMS)[1:])
 def test_a_task_takes_the_losses_that_fit_it_and_names_them(params: LossParams, task: str) -> None:
     if params.name in FITTING[task]:
-        value = build_loss(params, task=task, target=TARGETS[task])(OUTPUTS[task], TARGETS[task])
+        quantiles = (0.3,) if params.name == "quantile" else ()
+        value = build_loss(params, task=task, target=TARGETS[task], quantiles=quantiles)(OUTPUTS[task], TARGETS[task])
         assert value.shape == ()
         assert value.item() > 0
     else:
@@ -113,6 +114,15 @@ def test_a_task_takes_the_losses_that_fit_it_and_names_them(params: LossParams, 
         assert str(caught.value).startswith(
             f"train.loss: {params.name} does not fit a {task} target; write one of auto"
         )
+
+
+def test_the_quantile_loss_and_quantiles_of_the_data_need_each_other() -> None:
+    numbers = TARGETS["regression"]
+    with pytest.raises(ConfigError, match=r"train\.loss: quantile needs data\.quantiles"):
+        build_loss(PARAMS["quantile"], task="regression", target=numbers)
+    for name in ("mse", "mae", "huber"):
+        with pytest.raises(ConfigError, match=rf"train\.loss: {name} cannot learn data\.quantiles; write auto"):
+            build_loss(PARAMS[name], task="regression", target=numbers, quantiles=(0.1, 0.5, 0.9))
 
 
 def test_every_loss_of_the_configuration_fits_some_task() -> None:

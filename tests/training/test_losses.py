@@ -365,6 +365,7 @@ def test_parameters_reach_the_loss_of_two_classes_and_of_numbers() -> None:
     assert loss(double(PAIRS), signs).item() == pytest.approx(np_focal(PAIRS, SIGNS, 1.0, 0.25))
     loss = build_loss(Huber(name="huber", delta=0.3), task="regression", target=numbers)
     assert loss(numbers + double(PAIRS), numbers).item() == pytest.approx(np_huber(NUMBERS + PAIRS, NUMBERS, 0.3))
-    loss = build_loss(Quantile(name="quantile", quantiles=tuple(QUANTILES)), task="regression", target=numbers)
+    quantiles = tuple(QUANTILES)
+    loss = build_loss(Quantile(name="quantile"), task="regression", target=numbers, quantiles=quantiles)
     output = np.random.default_rng(1).normal(size=(ROWS, 2 * len(QUANTILES)))
     assert loss(double(output), numbers).item() == pytest.approx(np_quantile(output, NUMBERS), rel=1e-6)

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ann.config.model import MLPParams
+from ann.config.layers import MLPParams
+from ann.data.target import classification
 from ann.errors import ConfigError, StageError
 from ann.training.network import load_network, new_network, pick_device, save_network
 
 MODEL = MLPParams(hidden=(8, 4), norm="batch")
-SCHEMA = {"groups": {"width": 3, "sizes": [4]}, "classes": ["no", "yes"]}
+GROUPS = {"numeric": {"width": 3}, "categorical": {"sizes": [4]}}
+SCHEMA = {"groups": GROUPS, "target": classification(2).to_json()}
 
 
 def saved(folder: Path) -> Path:

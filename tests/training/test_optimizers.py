@@ -145,7 +145,7 @@ def test_an_optimizer_that_was_written_and_read_goes_on_with_the_same_bits(param
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 def test_embeddings_and_layers_decay_and_every_parameter_lies_in_the_buffer_once(norm: str) -> None:
-    network = MLP(width=2, sizes=[5], num_classes=3, hidden=[4], norm=norm)
+    network = MLP(width=2, sizes=[5], outputs=3, hidden=[4], norm=norm)
     flat = FlatParameters.of(network)
     edge = flat.weights[flat.decaying :].data_ptr()
     decaying = {name for name, parameter in network.named_parameters() if parameter.data_ptr() < edge}

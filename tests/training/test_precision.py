@@ -23,7 +23,7 @@ def rows(count: int, seed: int) -> TensorData:
 
 def new_network() -> MLP:
     torch.manual_seed(1)
-    return MLP(width=8, sizes=[], num_classes=2, hidden=[32, 16], dropout=0.0)
+    return MLP(width=8, sizes=[], outputs=2, hidden=[32, 16], dropout=0.0)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -25,7 +25,7 @@ def rows(count: int = 64) -> TensorData:
 
 def new_network(**settings: object) -> MLP:
     torch.manual_seed(1)
-    return MLP(width=4, sizes=[], num_classes=3, hidden=[16, 8], dropout=0.0, **settings).double()
+    return MLP(width=4, sizes=[], outputs=3, hidden=[16, 8], dropout=0.0, **settings).double()
 
 
 def started(network: nn.Module, data: TensorData, **changes: object) -> TrainState:
@@ -73,6 +73,21 @@ def test_clipping_by_norm_is_torchs(clip_norm: float) -> None:
     torch.testing.assert_close(moved(network, before), expected, rtol=1e-6, atol=1e-9)
     state.note_norms()
     assert state.grad_norm == pytest.approx(gradient.norm().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_an_l1_penalty_adds_the_sign_of_each_matrix_and_of_nothing_else(precision: str) -> None:
+    data = TensorData({"numeric": rows().inputs["numeric"].float()}, rows().target)
+    weights = {}
+    for l1 in (0.0, 0.03):
+        network = new_network().float()
+        before = deepcopy(network)
+        stepped(network, data, l1=l1, clip_norm=None, precision=precision)
+        weights[l1] = dict(network.named_parameters())
+    for name, parameter in before.named_parameters():
+        difference = (weights[0.0][name] - weights[0.03][name]) / 0.5
+        expected = 0.03 * parameter.sign() if parameter.ndim == 2 else torch.zeros_like(parameter)
+        torch.testing.assert_close(difference.detach(), expected.detach(), rtol=0, atol=1e-5)
 
 
 def test_clipping_by_value_bounds_each_gradient() -> None:
@@ -131,7 +146,7 @@ def test_the_norms_of_layers_are_those_before_clipping() -> None:
 def test_blocks_that_are_computed_again_give_the_same_weights(norm: str) -> None:
     weights = []
     for recompute in (False, True):
-        network = MLP(width=4, sizes=[], num_classes=3, hidden=[16, 8], dropout=0.3, norm=norm)
+        network = MLP(width=4, sizes=[], outputs=3, hidden=[16, 8], dropout=0.3, norm=norm)
         torch.manual_seed(0)
         for parameter in network.parameters():
             nn.init.uniform_(parameter, -0.3, 0.3)

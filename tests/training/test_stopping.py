@@ -87,7 +87,7 @@ class Watched:
         target = (inputs["numeric"][:, 0] > 0).long()
         self.train, self.valid = TensorData(inputs, target), TensorData(inputs, 1 - target)
         torch.manual_seed(0)
-        self.network = MLP(width=4, sizes=[], num_classes=2, hidden=[8], norm="batch", dropout=0.0)
+        self.network = MLP(width=4, sizes=[], outputs=2, hidden=[8], norm="batch", dropout=0.0)
         self.states: list[dict[str, Tensor]] = []
         self.losses: list[float] = []
 
