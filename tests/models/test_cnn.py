@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from ann.config.train import TrainParams
 from ann.data.batches import TensorData
+from ann.data.target import classification
 from ann.export.network import export_network, verify_network
 from ann.models.cnn import CNN, ResNet
 from ann.models.convolution import ResidualConvolution
@@ -99,7 +100,7 @@ def test_the_exported_graph_agrees_for_any_number_of_rows(build, style: dict[str
     graph = export_network(network, images(4))
     assert "BatchNormalization" not in {node.op_type for node in graph.graph.node}
     for count in (1, 2, 9):
-        verify_network(graph, network, images(count))
+        verify_network(graph, network, images(count), classification(3))
 
 
 @pytest.mark.parametrize("build", [cnn, resnet])
