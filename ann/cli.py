@@ -14,6 +14,8 @@ from ann.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, AnnError, ConfigError
 if TYPE_CHECKING:
     from ann.project import Project
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 EPILOG = "exit codes: 0 done, 1 a defect, 2 a mistake that you can mend, 130 interrupted"
 
 
@@ -50,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     project.add_argument("-C", default=argparse.SUPPRESS, **where)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    for add in (_add_run, _add_data, _add_looks, _add_studies):
+        add(commands, project)
+    return parser
+
+
+def _add_run(commands: "Commands", project: argparse.ArgumentParser) -> None:
+    """Add what makes and uses a model."""
     run = commands.add_parser("run", parents=[project], help="bring every stage up to date, as a Prefect flow")
     run.add_argument(
         "-S",
@@ -70,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--separator", default=",", help="column separator of .csv files (default: a comma)")
     predict.set_defaults(command=_predict)
 
+    deploy = commands.add_parser(
+        "deploy", parents=[project], help="send infra/prefect.yaml to the Prefect server of PREFECT_API_URL"
+    )
+    deploy.set_defaults(command=_deploy)
+
+
+def _add_data(commands: "Commands", project: argparse.ArgumentParser) -> None:
+    """Add what concerns the data."""
     data = commands.add_parser("data", help="the tracked data set").add_subparsers(metavar="COMMAND", required=True)
     add = data.add_parser(
         "add", parents=[project], help="copy files into data/ under a dated name and track them with DVC"
@@ -93,11 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     propose.add_argument("--force", action="store_true", help="replace the suite that is there")
     propose.set_defaults(command=_suite_propose)
 
-    deploy = commands.add_parser(
-        "deploy", parents=[project], help="send infra/prefect.yaml to the Prefect server of PREFECT_API_URL"
-    )
-    deploy.set_defaults(command=_deploy)
 
+def _add_looks(commands: "Commands", project: argparse.ArgumentParser) -> None:
+    """Add what only shows."""
     profile = commands.add_parser("profile", parents=[project], help="train a few steps and tell where their time goes")
     profile.add_argument("--steps", type=int, default=60, help="steps that are measured (default: 60)")
     profile.set_defaults(command=_profile)
@@ -107,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     diagnose.set_defaults(command=_diagnose)
 
+    schema = commands.add_parser("schema", parents=[project], help="print the JSON Schema of params.yaml")
+    schema.set_defaults(command=_schema)
+
+
+def _add_studies(commands: "Commands", project: argparse.ArgumentParser) -> None:
+    """Add the studies."""
     study = commands.add_parser("study", help="rules of thumb, measured here").add_subparsers(
         metavar="COMMAND", required=True
     )
@@ -123,10 +144,6 @@ def _parser() -> argparse.ArgumentParser:
     activations = study.add_parser("activations", help="draw value and gradient of every activation")
     activations.add_argument("-o", dest="output", type=Path, required=True, help="the .png file")
     activations.set_defaults(command=_study_activations)
-
-    schema = commands.add_parser("schema", parents=[project], help="print the JSON Schema of params.yaml")
-    schema.set_defaults(command=_schema)
-    return parser
 
 
 def _run(parsed: argparse.Namespace) -> None:

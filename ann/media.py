@@ -162,6 +162,15 @@ def _samples(file: wave.Wave_read) -> np.ndarray:
     return values.mean(axis=1).astype(np.float32)
 
 
+def padded_clips(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (T,) sounds of different lengths as float32 (N, T), zeros after the end, and (N,) lengths."""
+    lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
+    samples = np.zeros((len(clips), max(1, lengths.max(initial=1))), dtype=np.float32)
+    for row, clip in zip(samples, clips, strict=True):
+        row[: len(clip)] = clip
+    return samples, lengths
+
+
 def fingerprint(cell: Cell) -> bytes:
     """Return a digest of the file's bytes, or of an array's type, shape and values: equal for equal cells.
 

@@ -16,9 +16,10 @@ from ann.data.kinds.date import seconds_of
 from ann.data.schema import Feature, Schema, media_type
 from ann.data.task import category_text
 from ann.errors import DataError
-from ann.media import decode_audio, decode_image, image_size
+from ann.media import decode_audio, decode_image, image_size, padded_clips
 from ann.names import LENGTHS
 
+FILES_AT_ONCE = 64
 DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(double)": np.dtype(np.float64),
     "tensor(float)": np.dtype(np.float32),
@@ -46,8 +47,10 @@ class Examples:
         return np.arange(rows.min(), rows.max() + self.schema.windows.length + self.schema.windows.horizon)
 
     def chunks(self, rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        """Cut row numbers into parts of at most `size`, each with images of one size."""
+        """Cut row numbers into parts of at most `size`, of few decoded files each, with images of one size."""
         images = self.schema.of_type("image")
+        if self.schema.of_type("image", "audio"):
+            size = min(size, FILES_AT_ONCE)
         if images:
             sizes = [image_size(self.table[images[0].name].iloc[row])[:2] for row in rows]
             edges = [i for i in range(1, len(rows)) if sizes[i] != sizes[i - 1]]
@@ -105,7 +108,8 @@ class Examples:
         if feature.type == "image":
             return {feature.name: np.stack([decode_image(cell, self.channels or 3) for cell in column])}
         if feature.type == "audio":
-            return _padded(feature.name, [decode_audio(cell, self.rate)[0] for cell in column])
+            samples, lengths = padded_clips([decode_audio(cell, self.rate)[0] for cell in column])
+            return {feature.name: samples, f"{feature.name}{LENGTHS}": lengths}
         return {feature.name: category_text(column)}
 
     def inputs_as(self, types: dict[str, str], rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -167,11 +171,3 @@ def _sent(cell: Any, kind: str) -> Any:
     if kind in ("image", "audio"):
         return cell.name
     return category_text(pd.Series([cell]))[0] or None
-
-
-def _padded(name: str, clips: list[np.ndarray]) -> dict[str, np.ndarray]:
-    lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
-    samples = np.zeros((len(clips), max(1, lengths.max())), dtype=np.float32)
-    for row, clip in zip(samples, clips, strict=True):
-        row[: len(clip)] = clip
-    return {name: samples, f"{name}{LENGTHS}": lengths}

@@ -3,6 +3,7 @@
 So what the network is served with is computed by the same nodes as what it was trained on.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,6 @@ from ann.errors import DataError
 from ann.names import LENGTHS
 
 ROWS_AT_ONCE = 65_536
-MEDIA_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,11 @@ def run_preparation(graph: onnx.ModelProto, examples: Examples, rows: np.ndarray
     """
     if examples.schema.windows:
         return {name: values[0] for name, values in prepared(graph, [examples.stretch(rows)]).items()}
-    size = MEDIA_AT_ONCE if examples.schema.of_type("image", "audio") else ROWS_AT_ONCE
-    return prepared(graph, [examples.inputs(chunk) for chunk in examples.chunks(rows, size)])
+    return prepared(graph, (examples.inputs(chunk) for chunk in examples.chunks(rows, ROWS_AT_ONCE)))
 
 
-def prepared(graph: onnx.ModelProto, chunks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Send raw inputs, chunk by chunk, through the graph; return its outputs by group."""
+def prepared(graph: onnx.ModelProto, chunks: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Send raw inputs through the graph, one chunk in memory at a time; return its outputs by group."""
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     found = [session.run(names, chunk) for chunk in chunks]

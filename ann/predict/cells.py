@@ -65,11 +65,9 @@ def image_array(values: Sequence[Any], channels: int, folder: Path) -> list[np.n
 
 def audio_arrays(values: Sequence[Any], rate: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return float32 (N, T) samples, zeros after the end, and (N,) lengths."""
-    clips = [media().decode_audio(media_cell(value, folder), rate)[0] for value in values]
-    lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
-    samples = np.zeros((len(clips), max(1, lengths.max(initial=1))), dtype=np.float32)
-    for row, clip in zip(samples, clips, strict=True):
-        row[: len(clip)] = clip
+    samples, lengths = media().padded_clips(
+        [media().decode_audio(media_cell(value, folder), rate)[0] for value in values]
+    )
     return samples, lengths
 
 

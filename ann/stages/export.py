@@ -35,7 +35,6 @@ from ann.training.prediction import predict_logits
 
 EXAMPLE_ROWS = 5
 ROWS_AT_ONCE = 8192
-MEDIA_AT_ONCE = 64
 Network = Callable[[dict[str, np.ndarray]], np.ndarray]
 """Prepared rows by group -> (N, outputs)."""
 
@@ -114,7 +113,7 @@ def _check(model: Model, network: Network, examples: Examples, rows: np.ndarray,
     def reference(inputs: dict[str, np.ndarray]) -> np.ndarray:
         return target.answers(network(prepared(preprocess, [inputs])))
 
-    found = check_parity(model, reference, examples, rows, _at_once(examples.schema))
+    found = check_parity(model, reference, examples, rows, ROWS_AT_ONCE)
     for kind, parity in found.items():
         if parity.flips or not parity.max_difference <= TOLERANCE:  # a NaN is no agreement
             raise StageError(
@@ -127,16 +126,12 @@ def _check(model: Model, network: Network, examples: Examples, rows: np.ndarray,
 
 def _metrics(model: Model, examples: Examples, rows: np.ndarray, build: Build, params: Params) -> dict[str, Any]:
     target = examples.schema.target
-    parts = examples.chunks(rows, _at_once(examples.schema))
+    parts = examples.chunks(rows, ROWS_AT_ONCE)
     answers = np.concatenate([target.read(model.run(examples.inputs(part))) for part in parts])
     truth = stored_truth(build.folder("prepare") / "test", examples.schema)
     settings = {**params.evaluate.model_dump(), "seed": params.seed}
     found = metric_intervals(target, list(metrics_of(target)), answers, truth, **settings)
     return {"test": {name: interval.to_json() for name, interval in found.items()}}
-
-
-def _at_once(schema: Schema) -> int:
-    return MEDIA_AT_ONCE if schema.of_type("image", "audio") else ROWS_AT_ONCE
 
 
 if __name__ == "__main__":

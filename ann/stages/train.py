@@ -1,6 +1,7 @@
 """train: fit the network that `model` and `train` describe, tracked in MLflow, resumed where it was killed."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -112,18 +113,9 @@ def _run(params: Params, project: Project, group: Group) -> None:
     objective = build_objective(network, train, params.train, prepared.target)
     lineage = lineage_of("train", params, project)
     root = project.state / "checkpoints"
+    training = partial(fit, network, train, valid, params.train, seed=params.seed, objective=objective, group=group)
     if not group.leads:
-        follower = Checkpoints(root / lineage.key, lineage.key)
-        fit(
-            network,
-            train,
-            valid,
-            params.train,
-            seed=params.seed,
-            objective=objective,
-            checkpoints=follower,
-            group=group,
-        )
+        training(checkpoints=Checkpoints(root / lineage.key, lineage.key))
         return
     with (
         open_checkpoints(root / lineage.key, lineage.key) as checkpoints,
@@ -142,18 +134,7 @@ def _run(params: Params, project: Project, group: Group) -> None:
                     for record in state.history:  # the last ones may not have come to MLflow
                         logger(record)
 
-                result = fit(
-                    network,
-                    train,
-                    valid,
-                    params.train,
-                    seed=params.seed,
-                    objective=objective,
-                    callbacks=(logger, progress),
-                    resumed=resumed,
-                    checkpoints=checkpoints,
-                    group=group,
-                )
+                result = training(callbacks=(logger, progress), resumed=resumed, checkpoints=checkpoints)
             save_network(network, folder / "weights.safetensors")
             _save_history(result, folder)
             _save_diagnosis(result, network, train, folder)
