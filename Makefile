@@ -33,6 +33,7 @@ format: $(VENV)/dev ## Format the code
 bench: $(VENV)/dev data ## Measure; the results go to benchmarks/results and docs/benchmarks.md
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.compression
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.page
 

@@ -76,8 +76,34 @@ def _add_run(commands: "Commands", project: argparse.ArgumentParser) -> None:
     predict.add_argument(
         "--model", type=Path, help="the exported file (default: build/export/model.onnx of the project)"
     )
+    predict.add_argument("--provider", default="cpu", help="where it runs: cpu (default), cuda or tensorrt")
     predict.add_argument("--separator", default=",", help="column separator of .csv files (default: a comma)")
     predict.set_defaults(command=_predict)
+
+    compress = commands.add_parser(
+        "compress", parents=[project], help="make a network smaller that was not trained here, on rows of yours"
+    )
+    compress.add_argument(
+        "--model", required=True, help="an .onnx file, models:/NAME@ALIAS, or package.module:function that builds it"
+    )
+    compress.add_argument("--weights", type=Path, help="the .safetensors file of a function's network")
+    compress.add_argument(
+        "--data", type=Path, required=True, help="rows: a .npz of arrays by input, or a .csv or .parquet table"
+    )
+    compress.add_argument("--target", default="target", help="the array or column of the truth (default: target)")
+    compress.add_argument("--params", type=Path, help="a YAML file with the sections compress, train, evaluate, seed")
+    compress.add_argument(
+        "-S",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="such as compress.max_drop=0.01",
+    )
+    compress.add_argument(
+        "-o", dest="output", type=Path, default=Path("compressed"), help="the folder to write (default: compressed)"
+    )
+    compress.set_defaults(command=_compress)
 
     deploy = commands.add_parser(
         "deploy", parents=[project], help="send infra/prefect.yaml to the Prefect server of PREFECT_API_URL"
@@ -159,8 +185,32 @@ def _predict(parsed: argparse.Namespace) -> None:
     path = parsed.model or Path(parsed.project) / "build" / "export" / "model.onnx"
     if len(parsed.separator) != 1:
         raise ConfigError(f"--separator must be one character, got {parsed.separator!r}")
-    rows = predict_file(Model(path), parsed.file, parsed.output, parsed.separator)
+    rows = predict_file(Model(path, provider=parsed.provider), parsed.file, parsed.output, parsed.separator)
     print(f"{rows} rows scored into {parsed.output}")
+
+
+def _compress(parsed: argparse.Namespace) -> None:
+    from ann.environment import set_switches
+
+    project = _project(parsed) if (Path(parsed.project) / "params.yaml").is_file() else None
+    set_switches()
+    from ann.config.load import read_settings
+    from ann.foreign import ForeignParams, compress
+    from ann.report.terminal import console
+    from ann.report.variants import variants_table
+
+    settings = read_settings(ForeignParams, parsed.params, parsed.overrides)
+    table = compress(
+        parsed.model,
+        parsed.data,
+        parsed.output,
+        settings,
+        target=parsed.target,
+        weights=parsed.weights,
+        registry=project.tracking_uri if project else None,
+    )
+    console().print(variants_table(table))
+    print(f"\nthe chosen variant: {parsed.output / 'model.onnx'}")
 
 
 def _data_add(parsed: argparse.Namespace) -> None:

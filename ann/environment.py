@@ -30,6 +30,13 @@ SWITCHES = {
 def prepare_environment(state: Path) -> None:
     """Set every switch that is not set, and point the libraries' homes below the state root."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    set_switches()
     homes = {"PREFECT_HOME": state / "prefect", "DVC_SITE_CACHE_DIR": state / "dvc-site", "MPLCONFIGDIR": state / "mpl"}
-    for name, value in SWITCHES.items() | {(name, str(path)) for name, path in homes.items()}:
+    for name, path in homes.items():
+        os.environ.setdefault(name, str(path))
+
+
+def set_switches() -> None:
+    """Set every switch that is not set, for a command without a project."""
+    for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)

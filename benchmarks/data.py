@@ -2,14 +2,17 @@
 
 Fashion-MNIST is Debian's package dataset-fashion-mnist, which needs no copy. The others are copied once from a folder
 with their files, packed by gzip or not: MNIST's four IDX files, `adult` adult.data and adult.test of UCI, `housing`
-housing.csv, `covertype` covtype.csv. Without a folder, adult comes out of this repository's own data, and housing and
-covertype from OpenML, which needs a network.
+housing.csv, `covertype` covtype.csv, `etth1` ETTh1.csv, `sst2` train.tsv, dev.tsv and test.tsv, `speech` .wav files or
+one .tar.gz of them. Without a folder, adult comes out of this repository's own data, and housing and covertype from
+OpenML, which needs a network; for the others a message says where they are public.
 """
 
 import gzip
 import io
+import re
 import sys
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +101,13 @@ class TableFile:
 TABLES = {
     "adult": (TableFile("adult.data", "train.csv", 32_561), TableFile("adult.test", "test.csv", 16_281)),
     "covertype": (TableFile("covtype.csv", "covtype.csv", 581_012),),
+    "etth1": (TableFile("ETTh1.csv", "ETTh1.csv", 14_400),),
     "housing": (TableFile("housing.csv", "housing.csv", 20_640),),
+    "sst2": (
+        TableFile("train.tsv", "train.tsv", 6_920),
+        TableFile("dev.tsv", "dev.tsv", 872),
+        TableFile("test.tsv", "test.tsv", 1_821),
+    ),
 }
 ADULT_COLUMNS = (
     "age,workclass,fnlwgt,education,education-num,marital-status,occupation,relationship,race,sex,capital-gain,"
@@ -121,7 +130,7 @@ def take_table(name: str, folder: Path | None) -> None:
     texts = SOURCES[name]() if folder is None else [_unpacked(folder / file.given) for file in TABLES[name]]
     target = REPOSITORY / "build" / "benchmarks" / name
     for file, text in zip(TABLES[name], texts, strict=True):
-        clean = _clean_adult(text) if name == "adult" and folder else text
+        clean = CLEANERS[name](text) if name in CLEANERS and folder else text
         if (rows := clean.count("\n") - 1) != file.rows:
             raise SystemExit(f"{file.given} of {name} has {rows:,} rows, {file.rows:,} are expected")
         target.mkdir(parents=True, exist_ok=True)
@@ -140,6 +149,16 @@ def _clean_adult(text: str) -> str:
     """Drop the note in the first line of adult.test, blanks after commas, and the dot after each of its classes."""
     rows = [line.replace(", ", ",").rstrip(".") for line in text.splitlines() if line.count(",") == 14]
     return "\n".join([ADULT_COLUMNS, *rows]) + "\n"
+
+
+def _twenty_months(text: str) -> str:
+    """Cut what lies behind 20 months of 30 days, which no published comparison reads."""
+    return "".join(text.splitlines(keepends=True)[: 1 + TABLES["etth1"][0].rows])
+
+
+def _with_header(text: str) -> str:
+    """Name the columns, which hold no quotes."""
+    return "sentence\tsentiment\n" + text.rstrip("\n") + "\n"
 
 
 def _bundled_adult() -> list[str]:
@@ -164,24 +183,78 @@ def _from_openml(number: int, target: str) -> list[str]:
     return [_csv(found.frame.rename(columns={found.target_names[0]: target}))]
 
 
+def _only_public(name: str) -> list[str]:
+    raise SystemExit(f"{name} is public at {PUBLIC[name]}: python -m benchmarks.data {name} FOLDER, with its files")
+
+
 def _csv(table: pd.DataFrame) -> str:
     stream = io.StringIO()
     table.to_csv(stream, index=False)
     return stream.getvalue()
 
 
+CLEANERS: dict[str, Callable[[str], str]] = {"adult": _clean_adult, "etth1": _twenty_months, "sst2": _with_header}
+"""What becomes of the text of a given file."""
 SOURCES: dict[str, Callable[[], list[str]]] = {
     "adult": _bundled_adult,
     "covertype": lambda: _from_openml(1596, "Cover_Type"),
+    "etth1": lambda: _only_public("etth1"),
     "housing": lambda: _from_openml(43939, "median_house_value"),
+    "sst2": lambda: _only_public("sst2"),
+}
+PUBLIC = {
+    "etth1": "https://github.com/zhouhaoyi/ETDataset (ETT-small, CC BY-ND 4.0)",
+    "speech": "https://github.com/Jakobovits/free-spoken-digit-dataset (recordings, CC BY-SA 4.0)",
+    "sst2": "https://github.com/clairett/pytorch-sentiment-classification (data/SST2)",
 }
 
+SPEECH = REPOSITORY / "build" / "benchmarks" / "speech"
+CLIP = re.compile(r"\d_(jackson|nicolas|theo|yweweler)_\d+\.wav")
+CLIPS = 2_000
+"""10 digits by 4 speakers, 50 times; later releases of the data set add speakers, which are left out."""
+
+
+def speech_folder() -> Path:
+    """Return the folder of the spoken digits; where they are not there, the way to get them ends the program."""
+    if len(list(SPEECH.glob("*.wav"))) != CLIPS:
+        raise SystemExit("the clips of speech are not there: python -m benchmarks.data speech FOLDER")
+    return SPEECH
+
+
+def take_speech(folder: Path | None) -> None:
+    """Write the clips out of `folder`, or of the one .tar.gz in it, after a look at their number."""
+    if folder is None:
+        _only_public("speech")
+        return
+    clips = {name: content for name, content in _clips(folder) if CLIP.fullmatch(name)}
+    if len(clips) != CLIPS:
+        raise SystemExit(f"{folder} has {len(clips):,} clips of the four speakers, {CLIPS:,} are expected")
+    SPEECH.mkdir(parents=True, exist_ok=True)
+    for name, content in clips.items():
+        (SPEECH / name).write_bytes(content)
+    print(f"speech lies in {SPEECH.relative_to(REPOSITORY)}")
+
+
+def _clips(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and contents of all files."""
+    archives = list(folder.glob("*.tar.gz"))
+    if len(archives) != 1:
+        yield from ((path.name, path.read_bytes()) for path in folder.rglob("*.wav"))
+        return
+    with tarfile.open(archives[0]) as archive:
+        for member in archive:
+            if stream := archive.extractfile(member):
+                yield Path(member.name).name, stream.read()
+
+
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3) or sys.argv[1] not in ("mnist", *TABLES):
+    if len(sys.argv) not in (2, 3) or sys.argv[1] not in ("mnist", "speech", *TABLES):
         raise SystemExit(__doc__)
     given = Path(sys.argv[2]) if len(sys.argv) == 3 else None
-    if sys.argv[1] != "mnist":
+    if sys.argv[1] in TABLES:
         take_table(sys.argv[1], given)
+    elif sys.argv[1] == "speech":
+        take_speech(given)
     elif given:
         take_mnist(given)
     elif not MNIST.is_dir():

@@ -2,25 +2,27 @@
 
 A variant may be shipped only if both hold with confidence, not just on average:
 the upper bound of its drop of the metric against fp32, on the same rows, is at most `max_drop`;
-the upper bound of its latency ratio to fp32 is at most 1 at every batch size (1.05 when bytes are the objective).
+the upper bound of its latency ratio to fp32 is at most 1 at every batch size (1.05 where bytes or flops are the
+objective).
 fp32 always may, so it is shipped when nothing else passes, or nothing else is clearly better.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ann.compression.footprint import Footprint
 from ann.compression.measure import Timing
 from ann.evaluation.intervals import Interval
 
 FP32 = "fp32"
-LATENCY_BOUND = {"latency": 1.0, "bytes": 1.05}
+LATENCY_BOUND = {"latency": 1.0, "bytes": 1.05, "flops": 1.05}
 TIE = 0.05
 """Share by which the objective of two variants must differ to count as different."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One variant with all that the choice looks at."""
+    """One variant with all that was measured of it."""
 
     name: str
     quality: Interval
@@ -28,8 +30,12 @@ class Candidate:
     drop: Interval
     """By how much the metric is worse than fp32's on the same rows; positive is worse."""
     bytes: int
+    flops: float
+    """Multiply-adds of a row."""
     timings: dict[int, Timing]
     """By batch size; ratios are to fp32."""
+    footprint: Footprint
+    """Told, but without a say in the choice."""
 
     @property
     def mean_ratio(self) -> float:
@@ -38,7 +44,7 @@ class Candidate:
 
     def cost(self, objective: str) -> float:
         """Return what the objective minimises."""
-        return self.mean_ratio if objective == "latency" else float(self.bytes)
+        return {"latency": self.mean_ratio, "bytes": float(self.bytes), "flops": self.flops}[objective]
 
 
 def objection(candidate: Candidate, max_drop: float, objective: str) -> str | None:

@@ -61,22 +61,26 @@ def measure(
             "batches": list(batches),
             "rounds": rounds,
         }
-        process = subprocess.run(
-            [sys.executable, "-m", "ann.compression.measure"],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if process.returncode != 0:
-        raise StageError(
-            f"the latency measurement failed: {(process.stderr.strip() or 'it said nothing').splitlines()[-1]}"
-        )
-    seconds = json.loads(process.stdout)  # [file][batch][round] -> calls
+        seconds = answer_of("ann.compression.measure", request, what="latency")  # [file][batch][round] -> calls
     return [
         {batch: _timing(seconds[number][i], seconds[0][i]) for i, batch in enumerate(batches)}
         for number in range(len(files))
     ]
+
+
+def answer_of(module: str, request: dict[str, Any], *, what: str) -> Any:
+    """Run a module in a process of its own, which reads the request as JSON, and return what it prints as JSON.
+
+    Raises:
+        StageError: the process failed; `what` it measures stands in the error.
+    """
+    process = subprocess.run(
+        [sys.executable, "-m", module], input=json.dumps(request), capture_output=True, text=True, check=False
+    )
+    if process.returncode != 0:
+        reason = (process.stderr.strip() or f"it said nothing and ended with {process.returncode}").splitlines()[-1]
+        raise StageError(f"the {what} measurement failed: {reason}")
+    return json.loads(process.stdout)
 
 
 def machine() -> dict[str, object]:
@@ -102,9 +106,9 @@ def _timing(ours: list[list[float]], first: list[list[float]]) -> Timing:
 
 def answer(request: dict[str, Any]) -> list[list[list[list[float]]]]:
     """Time every file at every batch size; return seconds as [file][batch][round][call]."""
-    sessions = [_session(file) for file in request["files"]]
+    sessions = [open_file(file) for file in request["files"]]
     inputs = load_inputs(Path(request["rows"]))
-    feeds = [_feed(inputs, batch) for batch in request["batches"]]
+    feeds = [batch_of(inputs, batch) for batch in request["batches"]]
     calls = [[partial(session.run, None, feed) for feed in feeds] for session in sessions]
     seconds: list[list[list[list[float]]]] = [[[] for _ in feeds] for _ in sessions]
     for call in (call for row in calls for call in row):
@@ -128,7 +132,8 @@ def _visit(call: Callable[[], object]) -> list[float]:
     return times
 
 
-def _session(file: str) -> ort.InferenceSession:
+def open_file(file: str) -> ort.InferenceSession:
+    """Return a session as files are measured: one thread, which sleeps when it waits."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = THREADS
@@ -137,7 +142,8 @@ def _session(file: str) -> ort.InferenceSession:
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def _feed(inputs: dict[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
+def batch_of(inputs: dict[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
+    """Return `batch` rows, repeating those there are."""
     return {name: np.resize(values, (batch, *values.shape[1:])) for name, values in inputs.items()}
 
 

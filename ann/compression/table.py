@@ -1,7 +1,7 @@
 """The table of variants: what is a function of the commit, and what was measured on this machine.
 
-`choice.json` holds the first kind and is an output that DVC tracks. `candidates.json` adds latency, the front and the
-reasons; a measurement is no function of a commit, so it is measured again wherever the file is missing.
+`choice.json` holds the first kind and is an output that DVC tracks. `candidates.json` adds latency, memory, load time,
+the front and the reasons; a measurement is no function of a commit, so it is taken again wherever the file is missing.
 """
 
 from dataclasses import asdict
@@ -13,23 +13,38 @@ import pandas as pd
 
 from ann.artifacts import GROUPS, Build, file_sha256, load_json, save_json
 from ann.compression.choice import Candidate, choose, objection, pareto_front
+from ann.compression.footprint import footprints
 from ann.compression.measure import Timing, machine, measure
 from ann.config.compress import CompressParams
 from ann.data.schema import Schema
 from ann.data.windows import load_part
 from ann.evaluation.intervals import Interval
 
+SIZES = ("bytes", "packed_bytes", "parameters", "flops", "memory_mb", "load_ms")
+"""Figures of a candidate that are single numbers."""
+
 
 def timed(
-    entries: list[dict[str, Any]], variants: Path, rows: dict[str, np.ndarray], params: CompressParams
+    entries: list[dict[str, Any]], variants: Path, inputs: dict[str, np.ndarray], params: CompressParams
 ) -> list[Candidate]:
-    """Measure the latency of each entry's file (fp32 first) and return the candidates."""
+    """Measure latency, memory and load time of each entry's file (fp32 first) and return the candidates.
+
+    `inputs` are rows by the names of the files' inputs.
+    """
     files = [variants / f"{entry['name']}.onnx" for entry in entries]
-    inputs = {name: rows[name] for name in GROUPS if name in rows}
     timings = measure(files, inputs, params.batches, params.rounds)
+    taken = footprints(files, inputs, max(params.batches))
     return [
-        Candidate(entry["name"], Interval(**entry["quality"]), Interval(**entry["drop"]), entry["bytes"], timing)
-        for entry, timing in zip(entries, timings, strict=True)
+        Candidate(
+            entry["name"],
+            Interval(**entry["quality"]),
+            Interval(**entry["drop"]),
+            entry["bytes"],
+            entry["flops"],
+            timing,
+            footprint,
+        )
+        for entry, timing, footprint in zip(entries, timings, taken, strict=True)
     ]
 
 
@@ -45,7 +60,8 @@ def measured_table(build: Build, params: CompressParams) -> dict[str, Any]:
         return table
     choice = load_json(build.choice)
     rows = load_part(build.folder("prepare") / "valid", Schema.from_json(load_json(build.schema)))
-    write_table(choice, timed(choice["candidates"], build.variants, rows, params), params, stamp, build.candidates)
+    inputs = {name: rows[name] for name in GROUPS if name in rows}
+    write_table(choice, timed(choice["candidates"], build.variants, inputs, params), params, stamp, build.candidates)
     return load_json(build.candidates)
 
 
@@ -58,26 +74,28 @@ def write_table(
         entry
         | {
             "latency_ms": {str(batch): _timing(timing) for batch, timing in candidate.timings.items()},
+            **asdict(candidate.footprint),
             "front": candidate.name in front,
             "chosen": candidate.name == choice["chosen"],
+            "allowed": objection(candidate, params.max_drop, params.objective) is None,
             "why": _why(candidate, choice["chosen"], params),
         }
         for entry, candidate in zip(choice["candidates"], candidates, strict=True)
     ]
     head = {name: choice[name] for name in ("key", "metric", "objective", "max_drop")}
     save_json(path, head | {"choice_sha256": stamp, "machine": machine(), "candidates": rows})
-    _front_points(candidates).to_csv(path.with_name("front.csv"), index=False)
+    pd.DataFrame([flat_row(row) for row in rows]).to_csv(path.with_name("front.csv"), index=False)
 
 
-def _front_points(candidates: list[Candidate]) -> pd.DataFrame:
-    """Return the figures of the front as a table for DVC's plots."""
-    return pd.DataFrame(
-        [
-            {"name": candidate.name, "drop": candidate.drop.value, "bytes": candidate.bytes}
-            | {f"p50_ms_b{batch}": timing.p50_ms for batch, timing in candidate.timings.items()}
-            for candidate in candidates
-        ]
-    )
+def flat_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a candidate of candidates.json as one row of a table: for DVC's plots, a spreadsheet, MLflow."""
+    times = {
+        f"{name}_ms_b{batch}": timing[name] for batch, timing in row["latency_ms"].items() for name in ("p50", "p95")
+    }
+    bounds = {f"{name}_{bound}": row[name][bound] for name in ("quality", "drop") for bound in ("low", "high")}
+    values = {name: row[name]["value"] for name in ("quality", "drop")}
+    told = (*SIZES, "front", "allowed", "chosen", "why")
+    return {"name": row["name"], **values, **bounds, **times, **{name: row[name] for name in told}}
 
 
 def _timing(timing: Timing) -> dict[str, float]:

@@ -19,12 +19,12 @@ class Rotation(Section):
 
 
 class Shift(Section):
-    """Move each image along both axes."""
+    """Move each image along both axes by whole pixels, whose rows at the edge are repeated."""
 
     name: Literal["shift"]
     """Chooses this one."""
     share: float = Field(default=0.1, gt=0, lt=1)
-    """Greatest way as a share of the side."""
+    """Greatest way as a share of the side; a pixel at least."""
 
 
 class Zoom(Section):
@@ -116,8 +116,19 @@ class Mask(Section):
     """Mean share of columns, or of the length, that is masked."""
 
 
+class SpecAugment(Section):
+    """Set a stretch of each sound's frames and one of its mel bands to 0, the mean (SpecAugment, arXiv:1904.08779)."""
+
+    name: Literal["spec_augment"]
+    """Chooses this one."""
+    frames: float = Field(default=0.1, ge=0, lt=1)
+    """Mean share of the frames."""
+    bands: float = Field(default=0.1, ge=0, lt=1)
+    """Mean share of the bands."""
+
+
 AugmentParams: TypeAlias = Annotated[
-    Rotation | Shift | Zoom | Flip | ResizedCrop | ColourJitter | Erase | Mixup | Cutmix | Noise | Mask,
+    Rotation | Shift | Zoom | Flip | ResizedCrop | ColourJitter | Erase | Mixup | Cutmix | Noise | Mask | SpecAugment,
     Field(discriminator="name"),
     default_tag("name", ""),
 ]

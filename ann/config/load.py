@@ -3,7 +3,7 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,7 +14,10 @@ from ruamel.yaml.error import YAMLError
 import ann
 from ann.artifacts import replace_text
 from ann.config.params import Params
+from ann.config.section import Section
 from ann.errors import ConfigError, did_you_mean
+
+Settings = TypeVar("Settings", bound=Section)
 
 
 def load_params(path: Path) -> Params:
@@ -40,6 +43,28 @@ def parse_params(document: Any, path: Path) -> Params:
             f"installed; install that version, or set ann: {ann.__version__} (every stage will run again)"
         )
     return params
+
+
+def read_settings(kind: type[Settings], path: Path | None, overrides: list[str]) -> Settings:
+    """Return a section of its own from a YAML file, or none, and `key=value` overrides.
+
+    Raises:
+        ConfigError: the file or an override is wrong.
+    """
+    if path is not None and not path.is_file():
+        raise ConfigError(f"--params: there is no file {path}")
+    document = (_parse(_read(path), path) if path else None) or {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} must be a YAML mapping of sections, got {type(document).__name__}")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"-S {override}: an override is written key=value, such as compress.max_drop=0.01")
+        _assign(document, key.strip(), _parse(value, Path(f"-S {override}")), override)
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path or Path("-S"), kind)) from None
 
 
 def override_params(path: Path, overrides: list[str]) -> None:
@@ -139,18 +164,18 @@ def _dump(yaml: YAML, document: Any) -> str:
     return stream.getvalue()
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, path: Path, kind: type[Section] = Params) -> str:
     details = error.errors(include_url=False)
     # A list whose items are wrong is also reported as too short.
     told = [d for d in details if d["type"] != "too_short" or not any(_within(other, d) for other in details)]
-    return "\n".join(f"{path}: {_one(detail)}" for detail in told)
+    return "\n".join(f"{path}: {_one(detail, kind)}" for detail in told)
 
 
 def _within(inner: ErrorDetails, outer: ErrorDetails) -> bool:
     return inner is not outer and inner["loc"][: len(outer["loc"])] == outer["loc"]
 
 
-def _one(detail: ErrorDetails) -> str:
+def _one(detail: ErrorDetails, kind: type[Section]) -> str:
     location = [str(part) for part in detail["loc"]]
     name = ".".join(part for part in location if part not in _tags())
     if detail["type"] == "missing":
@@ -158,7 +183,7 @@ def _one(detail: ErrorDetails) -> str:
             return f"{name} is missing; a section may be empty ({name}: {{}}), but must stand there"
         return f"{name} is missing and has no default"
     if detail["type"] == "extra_forbidden":
-        return f"{name} is not a parameter{did_you_mean(location[-1], _siblings(location))}"
+        return f"{name} is not a parameter{did_you_mean(location[-1], _siblings(location, kind))}"
     message = detail["msg"].removeprefix("Value error, ")
     given = "" if isinstance(detail["input"], dict) or "got " in message else f", got {detail['input']!r}"
     return f"{name}: {message}{given}"
@@ -178,9 +203,9 @@ def _tags() -> set[str]:
     return found
 
 
-def _siblings(location: list[str]) -> list[str]:
+def _siblings(location: list[str], kind: type[Section]) -> list[str]:
     """Return the names that may stand where the unknown name `location` stands."""
-    schema = Params.model_json_schema(by_alias=True)
+    schema = kind.model_json_schema(by_alias=True)
     node: Any = schema
     for part in location[:-1]:
         node = _resolve(schema, node)
@@ -195,7 +220,7 @@ def _siblings(location: list[str]) -> list[str]:
 
 def _resolve(schema: dict[str, Any], node: Any) -> dict[str, Any]:
     for option in node.get("anyOf", []) if isinstance(node, dict) else []:
-        if "$ref" in option:
+        if "$ref" in option or "items" in option:
             node = option
     while isinstance(node, dict) and "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]

@@ -207,6 +207,9 @@ ForecastHeadParams: TypeAlias = Annotated[
 ]
 
 
+Normalisation: TypeAlias = Literal["last", "none", "standard"]
+
+
 class ForecastParams(Section):
     """A window of the past to the times ahead."""
 
@@ -214,11 +217,22 @@ class ForecastParams(Section):
     """Chooses this architecture."""
     head: ForecastHeadParams = LinearHead()
     """What maps past to future: linear, dlinear, mlp, rnn or transformer."""
-    normalise: Literal["auto", "last", "none", "standard"] = "auto"
+    lookbacks: tuple[Annotated[int, Field(ge=2)], ...] = ()
+    """Newest rows of a window that a network reads; several make an ensemble. Empty is `data.windows.length`."""
+    normalise: Literal["auto"] | Normalisation | Annotated[tuple[Normalisation, ...], Field(min_length=1)] = "auto"
     """What is taken from each window and put back at the end: its last value (`last`), or its mean and deviation.
 
-    `auto` is standard for the transformer and last for the others.
+    `auto` is standard for the transformer and last for the others. Several make an ensemble: a network for each of
+    them and of `lookbacks`, trained each on its own, whose mean answers.
     """
+
+    @model_validator(mode="after")
+    def _members_differ(self) -> Self:
+        ways = (self.normalise,) if isinstance(self.normalise, str) else self.normalise
+        for name, values in (("lookbacks", self.lookbacks), ("normalise", ways)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: the members of an ensemble must differ, got {', '.join(map(str, values))}")
+        return self
 
 
 class SpeechLayers(Section):

@@ -1,10 +1,10 @@
 """All of params.yaml as one frozen value."""
 
-from typing import Any, Self
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from ann.config.compress import PRUNABLE, CompressParams
+from ann.config.compress import CompressParams
 from ann.config.data import DataParams
 from ann.config.model import ModelParams
 from ann.config.section import Section
@@ -46,17 +46,6 @@ class Params(Section):
     """The model registry and the promotion rule."""
     schedule: ScheduleParams
     """When the deployment runs."""
-
-    @model_validator(mode="after")
-    def _recipes_fit(self) -> Self:
-        if "recipes" in self.compress.model_fields_set:
-            for recipe in self.compress.recipes:
-                if recipe.prunes and self.model.family not in PRUNABLE:
-                    raise ValueError(
-                        f"compress.recipes: {recipe.name!r} removes units, which {self.model.family} cannot: "
-                        f"leave it out, or take the family {' or '.join(PRUNABLE)}"
-                    )
-        return self
 
     def section(self, name: str) -> Any:
         """Return the section `name` as JSON-ready values with all defaults filled in."""

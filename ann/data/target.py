@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 Task: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression", "forecast"]
+LEAST_PROBABILITY = 1e-7
+"""Below it a probability in float32 has no logarithm worth learning."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,15 @@ class Target:
             return sigmoid(values)
         values = values.reshape(len(values), -1, max(1, len(self.quantiles)))
         return self.raised(values) if self.in_own_unit else values
+
+    def outputs_for(self, answers: np.ndarray) -> np.ndarray:
+        """Return (N, outputs) for which `answers` gives these; of classes the logits whose softmax they are."""
+        if not self.has_numbers:
+            likely = np.clip(answers, LEAST_PROBABILITY, 1.0)
+            unlikely = np.clip(1 - answers, LEAST_PROBABILITY, 1.0)
+            return np.log(likely) if self.has_classes else np.log(likely) - np.log(unlikely)
+        values = (answers - self.shift[0]) / self.scale[0] if self.in_own_unit else answers
+        return values.reshape(len(values), -1)
 
     def raised(self, values: np.ndarray) -> np.ndarray:
         """Return scaled values of a single number in its own unit."""

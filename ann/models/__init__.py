@@ -14,7 +14,7 @@ from ann.errors import ConfigError
 from ann.models.cnn import CNN, ResNet
 from ann.models.custom import custom_network
 from ann.models.densemlp import DenseMLP
-from ann.models.forecast import Forecast
+from ann.models.forecast import forecast
 from ann.models.mlp import MLP
 from ann.models.multimodal import Multimodal
 from ann.models.pretrained import Pretrained
@@ -72,6 +72,13 @@ def _columns(network: Callable[..., nn.Module], groups: Groups, target: Target, 
     return network(width=width, sizes=sizes, outputs=target.outputs, **settings)
 
 
+def _dense(network: Callable[..., nn.Module], groups: Groups, target: Target, **settings: Any) -> nn.Module:
+    """Build a network to which a pixel is one number more."""
+    image = groups.get("image")
+    pixels = image["channels"] * image["height"] * image["width"] if image else 0
+    return _columns(network, groups, target, pixels=pixels, **settings)
+
+
 def _ensemble(groups: Groups, target: Target, **settings: Any) -> nn.Module:
     kind = "classes" if target.has_classes else "labels" if target.task == "multilabel" else "numbers"
     return _columns(Tabular, groups, target, answers=kind, **settings)
@@ -90,12 +97,12 @@ AUDIO = ("audio", "audio_frames")
 FAMILIES: dict[str, Family] = {
     "cnn": Family(("image",), partial(_only, CNN, "image")),
     "custom": Family((), partial(_whole, custom_network)),
-    "densemlp": Family(COLUMNS, partial(_columns, DenseMLP)),
-    "forecast": Family(("series",), partial(_only, Forecast, "series")),
-    "mlp": Family(COLUMNS, partial(_columns, MLP)),
+    "densemlp": Family((*COLUMNS, "image"), partial(_dense, DenseMLP)),
+    "forecast": Family(("series",), partial(_only, forecast, "series")),
+    "mlp": Family((*COLUMNS, "image"), partial(_dense, MLP)),
     "multimodal": Family((*COLUMNS, "text", "image", *AUDIO), partial(_whole, Multimodal)),
     "pretrained": Family(("image",), partial(_only, Pretrained, "image")),
-    "resmlp": Family(COLUMNS, partial(_columns, ResMLP)),
+    "resmlp": Family((*COLUMNS, "image"), partial(_dense, ResMLP)),
     "resnet": Family(("image",), partial(_only, ResNet, "image")),
     "speech": Family(AUDIO, partial(_only, Speech, "audio")),
     "tabular": Family(COLUMNS, _ensemble),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ann.models.activations import ACTIVATIONS
 from ann.models.batchnorm import BatchNorm1d
 from ann.models.dropout import Dropout
+from ann.models.wiring import Values, Wiring
 
 GROUPS = 8
 """Most groups of `group`; the number of units decides how many there are."""
@@ -74,6 +75,11 @@ class Residual(nn.Module):
         """(B, before) -> (B, after)."""
         total: Tensor = self.shortcut(x) + self.block(x)
         return total
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Both ways end in the same units."""
+        inner = wiring.through(x, f"{name}.block", self.block)
+        return wiring.added(inner, wiring.through(x, f"{name}.shortcut", self.shortcut))
 
 
 def embedding_width(size: int, largest: int) -> int:

@@ -3,14 +3,17 @@
 import math
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from ann.models.blocks import dropout_layer, hidden_block
 from ann.models.convolution import ResidualConvolution, convolution_block
 from ann.models.initialisation import initialise
+from ann.models.units import under
+from ann.models.wiring import UnitNetwork, Values, Wiring
 
 
-class ImageNetwork(nn.Module):
+class ImageNetwork(UnitNetwork):
     """Blocks over images, then pooling over places (or none), dense layers, dropout, a Linear head.
 
     B images of C channels, H x W pixels; K classes. A subclass gives the blocks.
@@ -48,11 +51,18 @@ class ImageNetwork(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """{"image": (B, C, H, W) float} -> (B, K) logits."""
-        x = inputs["image"]
+        x = inputs["image"].contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs, pooling above all
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.head(self.dropout(self.dense(self.pool(x))))
         return logits
+
+    def wired(self, wiring: Wiring, name: str) -> Values:
+        """Follow channels from block to block, and values through the dense layers and the head."""
+        x = wiring.chain(Values(), under(name, "blocks"), self.blocks)
+        for part, module in (("pool", self.pool), ("dense", self.dense), ("head", self.head)):
+            x = wiring.through(x, under(name, part), module)
+        return x
 
 
 class CNN(ImageNetwork):

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from ann.models.activations import ACTIVATIONS
 from ann.models.blocks import group_count
+from ann.models.wiring import Values, Wiring
 
 
 def convolution_block(
@@ -56,3 +57,8 @@ class ResidualConvolution(nn.Module):
         """(B, before, H, W) -> (B, after, H / stride, W / stride)."""
         total: Tensor = self.activation(self.shortcut(x) + self.block(x))
         return total
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Both ways end in the same channels."""
+        inner = wiring.through(x, f"{name}.block", self.block)
+        return wiring.added(inner, wiring.through(x, f"{name}.shortcut", self.shortcut))

@@ -51,8 +51,8 @@ def custom_network(
     return network
 
 
-def load_module(name: str, folder: Path) -> ModuleType:
-    """Import `name` with `folder` in front of where modules are looked for.
+def load_module(name: str, folder: Path, asked_by: str = "model.module") -> ModuleType:
+    """Import `name` with `folder` in front of where modules are looked for; `asked_by` begins messages.
 
     A module of the folder is read again each time: it may have changed, or be another project's.
     """
@@ -67,14 +67,12 @@ def load_module(name: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name == "keras":
             raise ConfigError(
-                f"model.module: {name} needs keras, which is not installed: pip install ann-pipeline[keras]"
+                f"{asked_by}: {name} needs keras, which is not installed: pip install ann-pipeline[keras]"
             ) from error
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # one that the user's own code misses
         there = [path.stem for path in sorted(folder.glob("*.py"))]
-        raise ConfigError(
-            f"model.module: there is no module {name!r} in {folder}{did_you_mean(name, there)}"
-        ) from error
+        raise ConfigError(f"{asked_by}: there is no module {name!r} in {folder}{did_you_mean(name, there)}") from error
     finally:
         sys.path.remove(str(folder))
 

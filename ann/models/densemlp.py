@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ann.models.blocks import hidden_block
 from ann.models.columns import ColumnNetwork
+from ann.models.wiring import Values, Wiring
 
 
 class DenseMLP(ColumnNetwork):
@@ -23,11 +24,12 @@ class DenseMLP(ColumnNetwork):
         activation: str = "relu",
         norm: str = "layer",
         embedding: int = 16,
+        pixels: int = 0,
         initialisation: str = "auto",
         **style: Any,
     ) -> None:
         """`hidden` holds the units that each layer adds; `style` is what else `hidden_block` takes."""
-        super().__init__(width=width, sizes=sizes, outputs=outputs, embedding=embedding)
+        super().__init__(width=width, sizes=sizes, outputs=outputs, embedding=embedding, pixels=pixels)
         widths = list(accumulate([self.features, *hidden]))
         self.blocks = nn.ModuleList(
             Beside(hidden_block(before, after, activation=activation, norm=norm, **style))
@@ -47,3 +49,7 @@ class Beside(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, before) -> (B, before + after)."""
         return torch.cat([x, self.block(x)], dim=1)
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """What entered stays in front."""
+        return wiring.beside(x, wiring.through(x, f"{name}.block", self.block))

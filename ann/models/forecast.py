@@ -2,6 +2,7 @@
 
 B windows of L times and C channels; H times ahead, C' channels that are predicted, Q values for each.
 N tracks of F values a time are what one map sees: the C' channels one by one (F = 1), or all together (N = 1, F = C).
+M members of an ensemble.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +18,61 @@ from ann.models.blocks import hidden_block
 from ann.models.initialisation import initialise
 from ann.models.recurrent import Recurrent
 from ann.models.transformer import EncoderBlock
+from ann.models.units import under
+from ann.models.wiring import UnitNetwork, Values, Wiring
 
 EPSILON = 1e-5
 """Added to a window's variance, as in RevIN (Kim et al. 2022)."""
 
 
-class Forecast(nn.Module):
-    """Windows, normalised each by itself -> a map over time -> the normalisation taken back."""
+def forecast(
+    *, length: int, lookbacks: Sequence[int] = (), normalise: str | Sequence[str] = "auto", **settings: Any
+) -> nn.Module:
+    """Return a network, or an ensemble of one for each of `lookbacks` and each way to `normalise`."""
+    ways = [normalise] if isinstance(normalise, str) else normalise
+    members: list[dict[str, Any]] = [
+        {"length": times, "normalise": way} for times in lookbacks or [length] for way in ways
+    ]
+    if max(lookbacks, default=0) > length:
+        raise ConfigError(
+            f"model.lookbacks: a member that reads {max(lookbacks)} times does not fit into a window of {length}: "
+            f"make it smaller, or data.windows.length longer"
+        )
+    return Forecasts(members, **settings) if len(members) > 1 else Forecast(**members[0], **settings)
+
+
+class Forecasts(UnitNetwork):
+    """Networks that differ in how far they look back and what they take from a window; their mean answers.
+
+    Each is trained on its own. No choice is right for every season, and the mean of forecasts errs less than most of
+    them (Bates & Granger 1969).
+    """
+
+    def __init__(self, members: Sequence[Mapping[str, Any]], **settings: Any) -> None:
+        """`settings` are what the `members`, settings of a `Forecast` each, share."""
+        super().__init__()
+        self.members = len(members)
+        self.networks = nn.ModuleList(Forecast(**member, **settings) for member in members)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """{"series": (B, L, C)} -> training (B, M, H * C' * Q), else (B, H * C' * Q): the members' mean."""
+        outputs = torch.stack([network(inputs) for network in self.networks], dim=1)
+        return outputs if self.training else outputs.mean(dim=1)
+
+    def wired(self, wiring: Wiring, name: str) -> Values:
+        """Follow values through each network by itself."""
+        found = []
+        for number, network in enumerate(self.networks):
+            assert isinstance(network, Forecast)
+            found.append(network.wired(wiring, under(name, f"networks.{number}")))
+        return wiring.beside(*found)
+
+
+class Forecast(UnitNetwork):
+    """Windows, normalised each by itself -> a map over time -> the normalisation taken back.
+
+    Of a window that is longer than L the newest L times are read.
+    """
 
     targets: Tensor
 
@@ -46,7 +95,7 @@ class Forecast(nn.Module):
         settings = {"channels": "shared", **head}
         name, way = settings.pop("name"), settings.pop("channels")
         self.together = way == "together"
-        self.horizon, self.predicted = horizon, len(targets)
+        self.length, self.horizon, self.predicted = length, horizon, len(targets)
         self.normalise = automatic(name) if normalise == "auto" else normalise
         self.register_buffer("targets", torch.tensor(targets), persistent=False)
         self.head = HEADS[name](
@@ -60,7 +109,7 @@ class Forecast(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """{"series": (B, L, C)} -> (B, H * C' * Q), column (h * C' + c) * Q + q."""
-        x = inputs["series"]
+        x = inputs["series"][:, -self.length :]
         offset, scale = window_scale(x, self.normalise)
         x = (x - offset) / scale
         if self.together:
@@ -70,6 +119,10 @@ class Forecast(nn.Module):
             y = self.head(tracks).unflatten(2, (self.horizon, -1)).transpose(1, 2)
         back = y * scale.index_select(2, self.targets).unsqueeze(3) + offset.index_select(2, self.targets).unsqueeze(3)
         return back.flatten(1)
+
+    def wired(self, wiring: Wiring, name: str) -> Values:
+        """Follow values through the head; one that is a matrix alone has no units."""
+        return wiring.through(Values(), under(name, "head"), self.head)
 
 
 def automatic(head: str) -> str:
@@ -187,6 +240,10 @@ class Dense(nn.Module):
         out: Tensor = self.last(self.blocks(x.flatten(2)))
         return out
 
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Follow values from block to block."""
+        return wiring.through(wiring.through(x, f"{name}.blocks", self.blocks), f"{name}.last", self.last)
+
 
 class RNN(nn.Module):
     """Recurrent layers over time, and a matrix from the last state."""
@@ -219,6 +276,10 @@ class RNN(nn.Module):
         state = self.recurrent(x, torch.ones_like(x[..., 0], dtype=torch.bool))
         out: Tensor = self.last(state).unflatten(0, (-1, self.tracks))
         return out
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Follow values from layer to layer."""
+        return wiring.through(wiring.through(x, f"{name}.recurrent", self.recurrent), f"{name}.last", self.last)
 
 
 class PatchTransformer(nn.Module):
@@ -277,6 +338,10 @@ class PatchTransformer(nn.Module):
             seen = block(seen, real)
         out: Tensor = self.last(self.norm(seen).flatten(1)).unflatten(0, (-1, self.tracks))
         return out
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Follow values from block to block; the E values of a patch stay."""
+        return wiring.chain(wiring.seal(x), f"{name}.blocks", self.blocks)
 
 
 SEPARABLE = ("dlinear", "linear")

@@ -21,11 +21,12 @@ class MLP(ColumnNetwork):
         activation: str = "relu",
         norm: str = "layer",
         embedding: int = 16,
+        pixels: int = 0,
         initialisation: str = "auto",
         **style: Any,
     ) -> None:
         """`hidden` holds the units of each hidden layer; `style` is what else `hidden_block` takes."""
-        super().__init__(width=width, sizes=sizes, outputs=outputs, embedding=embedding)
+        super().__init__(width=width, sizes=sizes, outputs=outputs, embedding=embedding, pixels=pixels)
         self.blocks = nn.ModuleList(
             hidden_block(before, after, activation=activation, norm=norm, **style)
             for before, after in zip([self.features, *hidden[:-1]], hidden, strict=True)

@@ -15,9 +15,11 @@ from ann.models.head import dense_head
 from ann.models.mlp import MLP
 from ann.models.speech import Speech
 from ann.models.text import Text
+from ann.models.units import under
+from ann.models.wiring import UnitNetwork, Values, Wiring
 
 
-class Multimodal(nn.Module):
+class Multimodal(UnitNetwork):
     """The family of each kind of column, whose outputs are normalised and put side by side, then a head."""
 
     def __init__(
@@ -68,3 +70,12 @@ class Multimodal(nn.Module):
         parts = [self.norms[name](encoder(inputs)) for name, encoder in self.encoders.items()]
         out: Tensor = self.head(torch.cat(parts, dim=1))
         return out
+
+    def wired(self, wiring: Wiring, name: str) -> Values:
+        """Follow values through the encoders, which lie side by side, and through the head."""
+        parts = []
+        for kind, encoder in self.encoders.items():
+            assert isinstance(encoder, UnitNetwork)
+            x = encoder.wired(wiring, under(name, f"encoders.{kind}"))
+            parts.append(wiring.through(x, under(name, f"norms.{kind}"), self.norms[kind]))
+        return wiring.through(wiring.beside(*parts), under(name, "head"), self.head)

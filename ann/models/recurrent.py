@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ann.models.sequences import AttentionPooling, at_least_one, last_of, lengths_of, reversed_within
+from ann.models.units import Part
+from ann.models.wiring import Values, Wiring
 
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 """Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014 (arXiv:1406.1078)."""
@@ -29,15 +31,18 @@ class Recurrent(nn.Module):
         """`width` is E, `units` H of each way, `pooling` is `last` or `attention`."""
         super().__init__()
         self.bidirectional = bidirectional
-        ways = 2 if bidirectional else 1
-        self.units = units * ways
-        widths = [width] + [self.units] * (layers - 1)
+        widths = [width] + [units * (2 if bidirectional else 1)] * (layers - 1)
         self.forwards = nn.ModuleList(CELLS[cell](width, units, batch_first=True) for width in widths)
         self.backwards = nn.ModuleList(
             CELLS[cell](width, units, batch_first=True) for width in (widths if bidirectional else [])
         )
         self.dropout = nn.Dropout(dropout)
         self.attention = AttentionPooling(self.units) if pooling == "attention" else None
+
+    @property
+    def units(self) -> int:
+        """U, the units of the last layer's ways."""
+        return sum(units_of(ways[-1]) for ways in (self.forwards, self.backwards) if len(ways))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T, E), (B, T) true where a time is real -> (B, U)."""
@@ -49,8 +54,8 @@ class Recurrent(nn.Module):
             return pooled
         if not self.bidirectional:
             return last_of(x, lengths)
-        half = self.units // 2
-        return torch.cat([last_of(x[..., :half], lengths), x[:, 0, half:]], dim=1)
+        there = units_of(self.forwards[-1])
+        return torch.cat([last_of(x[..., :there], lengths), x[:, 0, there:]], dim=1)
 
     def states(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, E), (B,) of one at least -> (B, T, U); what stands at a padded time means nothing."""
@@ -64,6 +69,37 @@ class Recurrent(nn.Module):
             else:
                 x = there
         return x
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Each layer's ways have units of their own, side by side."""
+        ways = {"forwards": self.forwards, "backwards": self.backwards}
+        for number in range(len(self.forwards)):
+            x = wiring.beside(
+                *(
+                    _wire_cell(wiring, x, f"{name}.{way}.{number}", cells[number])
+                    for way, cells in ways.items()
+                    if len(cells)
+                )
+            )
+        return x if self.attention is None else wiring.through(x, f"{name}.attention", self.attention)
+
+
+def _wire_cell(wiring: Wiring, x: Values, name: str, cell: nn.Module) -> Values:
+    """A unit has a row in every gate, and the gates of the next time read it."""
+    units = units_of(cell)
+    wiring.read(x, f"{name}.weight_ih_l0", cell.get_parameter("weight_ih_l0").shape[1])
+    parts = [
+        Part(f"{name}.{tensor}", 0, start)
+        for tensor, values in cell.named_parameters()
+        for start in range(0, len(values), units)
+    ]
+    return wiring.made(name, units, [*parts, Part(f"{name}.weight_hh_l0", 1)])
+
+
+def units_of(cell: nn.Module) -> int:
+    """Return H of a layer."""
+    assert isinstance(cell, nn.RNNBase)
+    return cell.hidden_size
 
 
 def states_of(cell: nn.Module, x: Tensor) -> Tensor:

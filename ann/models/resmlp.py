@@ -21,11 +21,12 @@ class ResMLP(ColumnNetwork):
         activation: str = "relu",
         norm: str = "layer",
         embedding: int = 16,
+        pixels: int = 0,
         initialisation: str = "auto",
         **style: Any,
     ) -> None:
         """`hidden` holds the units of each block; `style` is what else `hidden_block` takes."""
-        super().__init__(width=width, sizes=sizes, outputs=outputs, embedding=embedding)
+        super().__init__(width=width, sizes=sizes, outputs=outputs, embedding=embedding, pixels=pixels)
         settings = {"activation": activation, "norm": norm, **style}
         self.blocks = nn.ModuleList(
             Residual(

@@ -6,6 +6,8 @@ B sequences, T times, E values a time; a mask is (B, T) and true where a time is
 import torch
 from torch import Tensor, nn
 
+from ann.models.wiring import Values, Wiring
+
 
 def at_least_one(mask: Tensor) -> Tensor:
     """Let the first time of an empty sequence count as real, so that no softmax or mean is over nothing."""
@@ -51,3 +53,9 @@ class AttentionPooling(nn.Module):
         scores = self.outer(self.inner(x).tanh()).squeeze(2)
         weights = scores.masked_fill(~mask, torch.finfo(x.dtype).min).softmax(dim=1)
         return (x * weights.unsqueeze(2)).sum(dim=1)
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """The scores have units of their own; the mean has those of `x`."""
+        scores = wiring.through(wiring.through(x, f"{name}.inner", self.inner), f"{name}.outer", self.outer)
+        wiring.seal(scores)
+        return x

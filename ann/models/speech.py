@@ -15,9 +15,11 @@ from ann.models.head import dense_head
 from ann.models.initialisation import initialise
 from ann.models.recurrent import Recurrent
 from ann.models.sequences import AttentionPooling, at_least_one, lengths_of
+from ann.models.units import under
+from ann.models.wiring import UnitNetwork, Values, Wiring
 
 
-class Speech(nn.Module):
+class Speech(UnitNetwork):
     """Convolutions that thin the frames out, bidirectional recurrent layers or none, attention over time, a head.
 
     Frames are normalised one by one, so padding never changes an answer, in training neither.
@@ -83,6 +85,14 @@ class Speech(nn.Module):
         out: Tensor = self.head(x)
         return out
 
+    def wired(self, wiring: Wiring, name: str) -> Values:
+        """Follow values from block to block, and through what there is behind them."""
+        x = wiring.chain(Values(), under(name, "blocks"), self.blocks)
+        for part, module in (("recurrent", self.recurrent), ("attention", self.attention), ("head", self.head)):
+            if module is not None:
+                x = wiring.through(x, under(name, part), module)
+        return x
+
     def times_left(self, frames: Tensor) -> Tensor:
         """(B,) frames -> (B,) times of a sequence that are real, which CTC wants to know."""
         for _ in self.blocks:
@@ -110,6 +120,11 @@ class FrameConvolution(nn.Module):
         frames = (x * mask.to(x.dtype).unsqueeze(2)).transpose(1, 2)
         out: Tensor = self.dropout(self.activation(self.norm(self.convolution(frames).transpose(1, 2))))
         return out
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Channels stand behind the frames outside, and in front of them in the convolution."""
+        x = wiring.through(x.transposed(), f"{name}.convolution", self.convolution)
+        return wiring.through(x.transposed(), f"{name}.norm", self.norm)
 
 
 def real_frames(x: Tensor, frames: Tensor) -> Tensor:

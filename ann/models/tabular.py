@@ -13,9 +13,11 @@ from torch.nn import functional
 from ann.models.blocks import embedding_width, hidden_block
 from ann.models.initialisation import initialise, initialise_embeddings
 from ann.models.numeric import Kind, numeric_embedding
+from ann.models.units import under
+from ann.models.wiring import UnitNetwork, Values, Wiring
 
 
-class Tabular(nn.Module):
+class Tabular(UnitNetwork):
     """Embedded columns, M members over a shared perceptron, M heads.
 
     B rows, F numeric columns, C category columns, M members, K classes.
@@ -71,6 +73,12 @@ class Tabular(nn.Module):
             x = block(x)
         logits = torch.matmul(x.transpose(0, 1), self.heads).transpose(0, 1) + self.bias
         return logits if self.training else self.mean(logits)
+
+    def wired(self, wiring: Wiring, name: str) -> Values:
+        """Follow values from block to block, and to the heads of all members."""
+        x = wiring.chain(Values(), under(name, "blocks"), self.blocks)
+        wiring.read(x, under(name, "heads"), self.heads.shape[1])
+        return Values()
 
 
 def _mean_of_classes(logits: Tensor) -> Tensor:

@@ -19,12 +19,14 @@ from ann.models.initialisation import initialise, initialise_embeddings
 from ann.models.recurrent import Recurrent
 from ann.models.sequences import at_least_one, lengths_of, mean_of
 from ann.models.transformer import Transformer
+from ann.models.units import under
+from ann.models.wiring import UnitNetwork, Values, Wiring
 
 PADDING, UNKNOWN = 0, 1
 """Word ids."""
 
 
-class Text(nn.Module):
+class Text(UnitNetwork):
     """Word ids -> embeddings -> one vector -> dropout, hidden layers, a Linear head; padding never counts."""
 
     def __init__(
@@ -61,6 +63,11 @@ class Text(nn.Module):
         x = self.spatial_dropout(self.embedding(self.word_dropout(ids)))
         out: Tensor = self.head(self.encoder(x, ids != PADDING))
         return out
+
+    def wired(self, wiring: Wiring, name: str) -> Values:
+        """Follow values through encoder and head; embeddings stay as they are."""
+        x = wiring.through(Values(), under(name, "encoder"), self.encoder)
+        return wiring.through(x, under(name, "head"), self.head)
 
 
 class WordDropout(nn.Module):
@@ -99,6 +106,11 @@ class Mean(nn.Module):
             return mean
         return torch.cat([mean, greatest_of(x, at_least_one(mask))], dim=1)
 
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """There are no units between the embeddings and their mean."""
+        del name
+        return wiring.seal(x)
+
 
 class WindowCNN(nn.Module):
     """Convolutions over windows of words, and the greatest value of each over time (Kim 2014, arXiv:1408.5882).
@@ -115,8 +127,12 @@ class WindowCNN(nn.Module):
         self.reaches = [window - 1 for window in windows]
         self.convolutions = nn.ModuleList(nn.Conv1d(width, units, window) for window in windows)
         self.activation = ACTIVATIONS[activation]()
-        self.units = units * len(windows)
         initialise(self.convolutions, "auto", activation)
+
+    @property
+    def units(self) -> int:
+        """U, the channels of all windows."""
+        return sum(len(convolution.get_parameter("weight")) for convolution in self.convolutions)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T, E), (B, T) true where a word is real -> (B, U)."""
@@ -128,6 +144,15 @@ class WindowCNN(nn.Module):
             seen = self.activation(convolution(functional.pad(words, (0, reach)))).transpose(1, 2)
             parts.append(greatest_of(seen, times <= (lengths - reach - 1).clamp(min=0)))
         return torch.cat(parts, dim=1)
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """The channels of each window have a group, side by side."""
+        words = x.transposed()
+        channels = (
+            wiring.through(words, f"{name}.convolutions.{number}", convolution)
+            for number, convolution in enumerate(self.convolutions)
+        )
+        return wiring.beside(*channels).transposed()
 
 
 def greatest_of(x: Tensor, mask: Tensor) -> Tensor:

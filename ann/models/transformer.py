@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from ann.models.activations import ACTIVATIONS
 from ann.models.sequences import at_least_one, mean_of
+from ann.models.units import Part
+from ann.models.wiring import Values, Wiring
 
 
 class Attention(nn.Module):
@@ -19,17 +21,36 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         """`width` is E, a multiple of `heads`."""
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.size, self.dropout = width // heads, dropout
         self.in_proj = nn.Linear(width, 3 * width)
         self.out_proj = nn.Linear(width, width)
 
+    @property
+    def heads(self) -> int:
+        """Heads, each of `size` values."""
+        return self.out_proj.in_features // self.size
+
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T, E), (B, T) -> (B, T, E); what stands at a padded time means nothing."""
-        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.in_proj(x).chunk(3, dim=2))
+        q, k, v = (
+            part.unflatten(2, (self.heads, self.size)).transpose(1, 2) for part in self.in_proj(x).chunk(3, dim=2)
+        )
         p = self.dropout if self.training else 0.0
         seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :], dropout_p=p)
         out: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
         return out
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """A unit is a head: its queries, keys and values."""
+        wiring.read(x, f"{name}.in_proj.weight", self.in_proj.in_features)
+        width = self.heads * self.size
+        parts = [
+            Part(f"{name}.in_proj.{tensor}", 0, start, self.size)
+            for tensor in ("weight", "bias")
+            for start in range(0, 3 * width, width)
+        ]
+        seen = wiring.made(name, self.heads, parts, width=width)
+        return wiring.through(seen, f"{name}.out_proj", self.out_proj)
 
 
 class EncoderBlock(nn.Module):
@@ -52,6 +73,13 @@ class EncoderBlock(nn.Module):
         x = self.first(x + self.dropout(self.attention(x, mask)))
         out: Tensor = self.second(x + self.dropout(self.dense(x)))
         return out
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Everything is added to the E values, which stay."""
+        wiring.seal(x)
+        for part, module in (("attention", self.attention), ("dense", self.dense)):
+            wiring.seal(wiring.through(Values(), f"{name}.{part}", module))
+        return Values()
 
 
 class Transformer(nn.Module):
@@ -92,6 +120,10 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, seen)
         return mean_of(self.norm(x), seen)
+
+    def wire(self, wiring: Wiring, x: Values, name: str) -> Values:
+        """Follow values from block to block."""
+        return wiring.chain(x, f"{name}.blocks", self.blocks)
 
 
 def sinusoids(times: int, width: int) -> Tensor:

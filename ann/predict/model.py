@@ -14,15 +14,40 @@ from ann.predict.cells import audio_arrays, date_array, image_array, number_arra
 
 NUMBER_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+"""Execution providers of ONNX Runtime by name; what the first cannot compute, such as texts, the next does."""
+
+
+def providers_of(name: str) -> list[str]:
+    """Return what ONNX Runtime is asked for.
+
+    Raises:
+        ConfigError: there is no such provider, or not in the onnxruntime that is installed.
+    """
+    if name not in PROVIDERS:
+        raise ConfigError(f"provider: {name!r} is unknown{did_you_mean(name, list(PROVIDERS))}")
+    there = ort.get_available_providers()
+    if PROVIDERS[name][0] not in there:
+        raise ConfigError(
+            f"provider: this onnxruntime has no {PROVIDERS[name][0]}, only {', '.join(there)}: "
+            f"install onnxruntime-gpu in its place, or take cpu"
+        )
+    return list(PROVIDERS[name])
+
 
 class Model:
     """An exported file: named columns in, answers out."""
 
-    def __init__(self, path: str | Path, threads: int = 0) -> None:
-        """Open the file; `threads` 0 takes ONNX Runtime's own choice.
+    def __init__(self, path: str | Path, threads: int = 0, provider: str = "cpu") -> None:
+        """Open the file; `threads` 0 takes ONNX Runtime's own choice, `provider` is one of PROVIDERS.
 
         Raises:
-            ConfigError: there is no such file, or it is no model that `ann` exported.
+            ConfigError: there is no such file, it is no model that `ann` exported, or this onnxruntime lacks the
+                provider.
         """
         if not Path(path).is_file():
             raise ConfigError(f"{path} does not exist: name a model file with --model, or run `ann run` first")
@@ -30,7 +55,9 @@ class Model:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session = ort.InferenceSession(str(path), options, providers=providers_of(provider))
+        except ConfigError:
+            raise
         except Exception as error:  # noqa: BLE001 - the library raises many types; all mean the same here
             raise ConfigError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}") from None
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)

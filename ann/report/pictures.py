@@ -1,6 +1,7 @@
 """Pictures of a run as PNG files; the same numbers give the same bytes."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ann.training.diagnostics import Diagnosis
 from ann.training.state import EpochRecord
@@ -104,20 +106,76 @@ def draw_diagnosis(diagnosis: Diagnosis, history: Sequence[EpochRecord], path: P
 
 
 def draw_front(candidates: list[dict[str, Any]], batch: int, path: Path) -> None:
-    """Draw quality over latency at one batch size; area is bytes, filled is on the front, ringed is chosen."""
-    figure, axes = figure_with_axes("Variants", f"median latency at batch {batch} [ms]", "metric on validation rows")
+    """Draw quality over latency at one batch size, with the line of the best quality at each latency.
+
+    Area is bytes. fp32 is a diamond; the shipped one is ringed; blue ones are on the front of drop, latency and bytes;
+    those that may not be shipped are pale, with the reason beside their name.
+    """
+    title, x = "Variants", f"median latency at batch {batch} [ms]"
+    figure, axes = figure_with_axes(title, x, "metric on validation rows", size=(9.5, max(4.6, 0.42 * len(candidates))))
     largest = max(candidate["bytes"] for candidate in candidates)
-    by_latency = sorted(candidates, key=lambda candidate: candidate["latency_ms"][str(batch)]["p50"])
-    for number, candidate in enumerate(by_latency):
-        x, quality = candidate["latency_ms"][str(batch)]["p50"], candidate["quality"]
-        colour = ORANGE if candidate["chosen"] else BLUE if candidate["front"] else GREY
-        axes.vlines(x, quality["low"], quality["high"], color=colour, linewidth=1, zorder=2)
-        axes.scatter(x, quality["value"], s=40 + 200 * candidate["bytes"] / largest, color=colour, zorder=3)
-        beside = (8, 10 if number % 2 else -18)  # neighbours' names above and below, so that they do not overlap
-        name, point = candidate["name"], (x, quality["value"])
-        axes.annotate(name, point, xytext=beside, textcoords="offset points", fontsize=9, parse_math=False)
-    axes.margins(0.15)
+    points = {candidate["name"]: (_p50(candidate, batch), candidate["quality"]["value"]) for candidate in candidates}
+    best = [points[candidate["name"]] for candidate in _front_line(candidates, batch)]
+    axes.plot(*zip(*best, strict=True), color=BLUE, linewidth=1, linestyle="--", drawstyle="steps-post", zorder=1)
+    for candidate in candidates:
+        (x_at, y_at), quality = points[candidate["name"]], candidate["quality"]
+        colour, pale = BLUE if candidate["front"] else GREY, 1.0 if candidate["allowed"] else 0.35
+        axes.vlines(x_at, quality["low"], quality["high"], color=colour, alpha=pale, linewidth=1, zorder=2)
+        look = {"s": 30 + 130 * candidate["bytes"] / largest, "marker": "D" if candidate["name"] == "fp32" else "o"}
+        edge = {"edgecolors": ORANGE, "linewidths": 2.0} if candidate["chosen"] else {"linewidths": 0.0}
+        axes.scatter(x_at, y_at, color=None, c=colour, alpha=pale, zorder=3, **look, **edge)
+    axes.margins(0.12)
+    _names_beside(axes, candidates, points)
+    _front_legend(figure)
     save_figure(figure, path)
+
+
+def _front_legend(figure: Figure) -> None:
+    """Say below the picture what its marks mean."""
+    dot = partial(Line2D, [], [], linestyle="none", marker="o")
+    marks = {
+        "best quality at its latency": Line2D([], [], color=BLUE, linewidth=1, linestyle="--"),
+        "on the front": dot(color=BLUE),
+        "beaten in all by another": dot(color=GREY),
+        "may not be shipped": dot(color=BLUE, alpha=0.35, markeredgewidth=0),
+        "shipped": dot(color="white", markeredgecolor=ORANGE, markeredgewidth=2),
+    }
+    figure.legend(marks.values(), marks.keys(), loc="outside lower left", ncols=5, frameon=False, fontsize=7)
+
+
+def _p50(candidate: dict[str, Any], batch: int) -> float:
+    return float(candidate["latency_ms"][str(batch)]["p50"])
+
+
+def _front_line(candidates: list[dict[str, Any]], batch: int) -> list[dict[str, Any]]:
+    """Return those that lose less than every faster one, the fastest first."""
+    line: list[dict[str, Any]] = []
+    for candidate in sorted(candidates, key=lambda candidate: (_p50(candidate, batch), candidate["drop"]["value"])):
+        if not line or candidate["drop"]["value"] < line[-1]["drop"]["value"]:
+            line.append(candidate)
+    return line
+
+
+def _names_beside(axes: Axes, candidates: list[dict[str, Any]], points: dict[str, tuple[float, float]]) -> None:
+    """Write the names in a column at the right, from top to bottom as the points lie, each with a line to its point."""
+    ordered = sorted(candidates, key=lambda candidate: -points[candidate["name"]][1])
+    for number, candidate in enumerate(ordered):
+        height = 1 - (number + 0.5) / len(ordered)
+        pale = not candidate["allowed"]
+        beside = {"fp32": " (not compressed)"}.get(candidate["name"], "")
+        told = "shipped" if candidate["chosen"] else candidate["why"] if pale else ""
+        axes.annotate(
+            f"{candidate['name']}{beside}" + (f"\n{told}" if told else ""),
+            points[candidate["name"]],
+            xytext=(1.04, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8,
+            color=GREY if pale else "black",
+            fontweight="bold" if candidate["chosen"] else "normal",
+            parse_math=False,
+            arrowprops={"arrowstyle": "-", "color": "#cbd5e1", "linewidth": 0.6, "shrinkB": 4, "relpos": (0, 0.5)},
+        )
 
 
 def figure_with_axes(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.2)) -> tuple[Figure, Axes]:

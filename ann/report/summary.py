@@ -12,6 +12,7 @@ from ann.compression.table import measured_table
 from ann.config import Params
 from ann.project import Project
 from ann.report.terminal import console, table
+from ann.report.variants import variants_markdown, variants_table
 
 MARKS = {"fresh": "unchanged", "restored": "from the cache", "ran": "done"}
 
@@ -36,7 +37,7 @@ def print_summary(project: Project) -> None:
     for finding in load_json(build.leakage)["findings"]:
         out.print(f"[yellow]Leakage[/]   {_leakage(finding)}", soft_wrap=True)
     out.print(_metrics_table(build))
-    out.print(_variants_table(build, project.params()))
+    out.print(variants_table(measured_table(build, project.params().compress)))
     out.print(_shipped_line(build, project.params()))
     out.print(
         f"[bold]Registry[/]  {decision['name']} version {decision['version']} is {decision['alias']}"
@@ -66,7 +67,7 @@ def metric_rows(project: Project) -> list[dict[str, Any]]:
 
 
 def summary_markdown(project: Project) -> str:
-    """Return the outcome and the links as Markdown, for Prefect's page of the run."""
+    """Return the outcome, the links and the variants as Markdown, for Prefect's page of the run."""
     decision = load_json(project.build.decision)
     lines = [
         f"**{decision['name']}** version {decision['version']} is `{decision['alias']}`.",
@@ -74,6 +75,8 @@ def summary_markdown(project: Project) -> str:
         f"Lineage key `{decision['key']}`; the MLflow run carries it as the tag `ann.key`.",
         "",
         *(f"- {what}: `{command}`" for what, command in next_steps(project)),
+        "",
+        variants_markdown(measured_table(project.build, project.params().compress)),
     ]
     return "\n".join(lines)
 
@@ -88,28 +91,6 @@ def _metrics_table(build: Build) -> Table:
     found = table("Shipped file on test rows", "metric", *bounds)
     for name, row in load_json(build.model_metrics)["test"].items():
         found.add_row(name, *(f"{row[bound]:.4f}" for bound in bounds))
-    return found
-
-
-def _variants_table(build: Build, params: Params) -> Table:
-    content = measured_table(build, params.compress)
-    candidates = content["candidates"]
-    batches = list(candidates[0]["latency_ms"])
-    times = (f"ms at batch {batch}" for batch in batches)
-    title = f"\nVariants on validation rows ({content['metric']})"
-    found = table(title, "variant", "quality", "drop up to", "bytes", *times)
-    found.add_column("")
-    for candidate in candidates:
-        chosen = candidate["chosen"]
-        found.add_row(
-            candidate["name"],
-            f"{candidate['quality']['value']:.4f}",
-            f"{candidate['drop']['high']:.4f}",
-            f"{candidate['bytes']:,}",
-            *(f"{candidate['latency_ms'][batch]['p50']:.3f}" for batch in batches),
-            "<- shipped" if chosen else candidate["why"],
-            style="bold" if chosen else None,
-        )
     return found
 
 

@@ -13,7 +13,6 @@ from ann.config import Params
 from ann.data.examples import Examples
 from ann.data.schema import Schema
 from ann.data.sources import read_table
-from ann.data.target import Target
 from ann.data.windows import stored_truth
 from ann.errors import AnnError
 from ann.evaluation.intervals import rounded
@@ -22,6 +21,7 @@ from ann.predict import Model
 from ann.project import Project
 from ann.stages.process import stage_process
 from ann.tracking.card import model_card
+from ann.tracking.champion import answers_of
 from ann.tracking.projection import recorded_lineage, run_for_build
 from ann.tracking.registry import (
     CHALLENGER,
@@ -35,8 +35,6 @@ from ann.tracking.registry import (
 )
 from ann.tracking.runs import set_tags
 from ann.tracking.store import Store
-
-ROWS_AT_ONCE = 256
 
 
 def run(params: Params, project: Project) -> None:
@@ -131,43 +129,7 @@ def _compare(store: Store, params: Params, project: Project, model: Model, champ
 
 def _score(model: Model, examples: Examples, rows: np.ndarray, truth: np.ndarray, metric: str) -> float:
     target = examples.schema.target
-    model.require_columns([str(name) for name in examples.table.columns])
-    _require_same_answers(model, target)
-    _require_same_media(model, examples)
-    parts = [examples.inputs_as(model.types, part) for part in examples.chunks(rows, ROWS_AT_ONCE)]
-    answers = np.concatenate([target.read(model.run(part)) for part in parts])
-    return rounded(score(target, metric, answers, truth))
-
-
-def _require_same_answers(model: Model, target: Target) -> None:
-    """Raise AnnError where a file answers another question than the data asks."""
-    if model.task != target.task:
-        raise AnnError(f"it makes a {model.task} answer, the data asks for {target.task}")
-    for what, theirs, ours in (
-        ("answers", model.classes, target.classes),
-        ("predicts", model.targets, target.names),
-        ("gives the quantiles", model.quantiles, target.quantiles),
-    ):
-        if list(theirs) != list(ours):
-            raise AnnError(f"it {what} {', '.join(map(str, theirs))}, the data holds {', '.join(map(str, ours))}")
-    if target.task == "forecast" and (ahead := model.session.get_outputs()[0].shape[1]) != target.horizon:
-        raise AnnError(f"it predicts {ahead} rows ahead, the data asks for {target.horizon}")
-
-
-def _require_same_media(model: Model, examples: Examples) -> None:
-    """Raise AnnError where a file reads images, sounds or windows in another form than the data's."""
-    schema = examples.schema
-    length = schema.windows.length if schema.windows else None
-    series = [list(feature.columns) for feature in schema.of_type("series")]
-    channels = [examples.channels for _ in schema.of_type("image")]
-    for what, theirs, ours in (
-        ("images of channels", [shape[3] for shape in model.shapes.values() if len(shape) == 4], channels),
-        ("sounds of rate", model.metadata.get("ann.rate"), str(examples.rate) if examples.rate else None),
-        ("rows of a series", (model.series or {}).get("length"), length),
-        ("channels", [model.series["series"]] if model.series else [], series),
-    ):
-        if theirs != ours:
-            raise AnnError(f"it reads {what} {theirs}, the data has {ours}")
+    return rounded(score(target, metric, answers_of(model, examples, rows), truth))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from ann.errors import ConfigError
 from ann.lineage import Lineage, lineage_of
 from ann.models import check_family
 from ann.models.automatic import choose_architecture
-from ann.models.tabular import Tabular
 from ann.project import Project
 from ann.report.pictures import draw_diagnosis, draw_training
 from ann.report.progress import EpochProgress
@@ -33,7 +32,7 @@ from ann.training.diagnostics import diagnose
 from ann.training.distributed import Group, launch, launched, local_device, process_group
 from ann.training.fit import FitResult, fit
 from ann.training.losses import check_classes
-from ann.training.network import new_network, pick_device, save_network
+from ann.training.network import first_network, pick_device, save_network
 from ann.training.objective import build_objective
 from ann.training.state import TrainState
 
@@ -86,9 +85,7 @@ def prepared_training(params: Params, project: Project) -> Prepared:
     )
     if schema.target.has_classes:
         check_classes(train.target, valid.target, schema.target.classes)
-    network = new_network(model, content, params.seed, project.root).to(device)
-    if isinstance(network, Tabular):
-        network.adapt(train.inputs)
+    network = first_network(model, content, params.seed, train, project.root)
     return Prepared(network, train, valid, schema.target, model, reason)
 
 

@@ -13,6 +13,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from ann.compression.table import SIZES
 from ann.tracking.runs import log_metrics
 from ann.tracking.store import Store
 
@@ -38,7 +39,8 @@ def log_variants(store: Store, run_id: str, candidates: list[dict[str, Any]], va
             variants / f"{candidate['name']}.onnx",
             name=candidate["name"],
             params={"variant": candidate["name"], "recipe": candidate["recipe"]},
-            tags={"ann.front": str(candidate["front"]).lower(), "ann.chosen": str(candidate["chosen"]).lower()},
+            tags={f"ann.{name}": str(candidate[name]).lower() for name in ("front", "allowed", "chosen")}
+            | {"ann.why": candidate["why"]},
         )
         for candidate in candidates
     }
@@ -98,14 +100,13 @@ def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def _numbers(candidate: dict[str, Any], model_id: str) -> list[Metric]:
+    """Return what can be compared of a variant: quality and drop with their bounds, sizes, memory, times."""
     values: dict[str, float] = {
-        "quality": candidate["quality"]["value"],
-        "quality.low": candidate["quality"]["low"],
-        "quality.high": candidate["quality"]["high"],
-        "drop": candidate["drop"]["value"],
-        "drop.high": candidate["drop"]["high"],
-        "bytes": candidate["bytes"],
+        f"{name}{'' if bound == 'value' else '.' + bound}": candidate[name][bound]
+        for name in ("quality", "drop")
+        for bound in ("value", "low", "high")
     }
+    values |= {name: candidate[name] for name in SIZES}
     for batch, row in candidate["latency_ms"].items():
         values |= {f"p50_ms.b{batch}": row["p50"], f"p95_ms.b{batch}": row["p95"]}
     now = int(time() * 1000)

@@ -80,7 +80,9 @@ def log_compression(store: Store, run_id: str, project: Project, params: Params)
     log_variants(store, run_id, candidates, project.build.variants)
     chosen = next(candidate for candidate in candidates if candidate["chosen"])
     set_tags(store, run_id, {"ann.variant": chosen["name"]})
-    _upload_folder(store, run_id, project, "compress", ("choice.json", "candidates.json", "front.csv", "front.png"))
+    _upload_folder(
+        store, run_id, project, "compress", ("choice.json", "candidates.json", "variants.md", "front.csv", "front.png")
+    )
 
 
 def log_export(store: Store, run_id: str, project: Project, params: Params) -> None:

@@ -3,7 +3,8 @@
 Shapes: image (B, C, H, W), series (B, T, C), numeric (B, F); K classes. Each row has draws of its own, but mixup and
 cutmix one share a batch; they are torch's global generator's, or those of the one given. Inputs are not changed in
 place, since they may be the data set's own. Rotation, shift, zoom and resized_crop draw matrices; neighbours become
-one, so that an image is interpolated once. What comes in from outside it is zero, as is what erase and mask remove.
+one, so that an image is interpolated once. What comes in from outside repeats the image's edge, so that no frame shows
+how far it was moved. What erase and mask remove is zero.
 """
 
 import math
@@ -91,9 +92,18 @@ def rotation(image: Tensor, *, degrees: float, generator: Dice = None) -> Tensor
 
 
 def shift(image: Tensor, *, share: float, generator: Dice = None) -> Tensor:
-    """(B, C, H, W) -> (B, 2, 3) matrices that move each image by U(-share, share) of its width and of its height."""
-    right, down = (_uniform(image, -share, share, generator) for _ in range(2))
+    """(B, C, H, W) -> (B, 2, 3) matrices that move each image by at most `share` of its width and of its height.
+
+    By whole pixels, up to one at least: between pixels everything would blur, as it does not in the rows to come.
+    """
+    right, down = (_whole_pixels(image, side, share, generator) for side in (image.shape[-1], image.shape[-2]))
     return window(torch.ones_like(down), torch.ones_like(right), -2 * down, -2 * right)
+
+
+def _whole_pixels(image: Tensor, side: int, share: float, generator: Dice) -> Tensor:
+    """Return (B,) ways as shares of a side of so many pixels."""
+    most = max(1, int(share * side))
+    return torch.floor(_uniform(image, -most, most + 1, generator)) / side
 
 
 def zoom(image: Tensor, *, share: float, generator: Dice = None) -> Tensor:
@@ -135,7 +145,7 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 
 
 def resample(image: Tensor, matrices: Tensor) -> Tensor:
-    """(B, C, H, W) and (B, 2, 3) -> (B, C, H, W), bilinear, with zeros from outside the image.
+    """(B, C, H, W) and (B, 2, 3) -> (B, C, H, W), bilinear, with the edge for what lies outside.
 
     The pixel (x, y) of the result, from -1 to 1 between the edges, is read at matrix @ (x, y, 1) (arXiv:1506.02025).
     """
@@ -143,7 +153,7 @@ def resample(image: Tensor, matrices: Tensor) -> Tensor:
     y, x = ((2 * torch.arange(pixels, device=image.device) + 1) / pixels - 1 for pixels in image.shape[-2:])
     by_x, by_y, constant = matrices[:, None, None].unbind(dim=-1)
     places = (by_x * x[:, None] + by_y * y[:, None, None] + constant).to(dtype)
-    return functional.grid_sample(image.to(dtype), places, align_corners=False).to(image.dtype)
+    return functional.grid_sample(image.to(dtype), places, padding_mode="border", align_corners=False).to(image.dtype)
 
 
 def flip(image: Tensor, *, axis: str, generator: Dice = None) -> Tensor:
@@ -218,12 +228,29 @@ def mask(values: Tensor, *, share: float, generator: Dice = None) -> Tensor:
     if values.dim() == 2:
         drawn = torch.rand(values.shape, device=values.device, generator=generator)
         return values.masked_fill(drawn < share, 0)
-    times = values.shape[1]
-    whole, fraction = divmod(share * times, 1)
-    length = whole + (_uniform(values, 0, 1, generator) < fraction)
-    start = torch.floor(_uniform(values, 0, 1, generator) * (times - length + 1))
-    start, stop, time = start[:, None], (start + length)[:, None], torch.arange(times, device=values.device)
-    return values.masked_fill(((time >= start) & (time < stop))[:, :, None], 0)
+    times = torch.full((len(values),), values.shape[1], device=values.device)
+    return values.masked_fill(_stretches(times, values.shape[1], share, generator)[:, :, None], 0)
+
+
+def spec_augment(spectrum: Tensor, *, frames: float, bands: float, generator: Dice = None) -> Tensor:
+    """(B, T, M) -> (B, T, M), a stretch of each sound's frames and one of its bands at 0 (Park et al. 2019).
+
+    Frames that are all 0 lie behind a sound's end and do not count.
+    """
+    real = (spectrum != 0).any(dim=2).sum(dim=1)
+    all_bands = torch.full_like(real, spectrum.shape[2])
+    times = _stretches(real, spectrum.shape[1], frames, generator)
+    gone = times[:, :, None] | _stretches(all_bands, spectrum.shape[2], bands, generator)[:, None]
+    return spectrum.masked_fill(gone, 0)
+
+
+def _stretches(lengths: Tensor, longest: int, share: float, generator: Dice) -> Tensor:
+    """(B,) lengths -> (B, longest), true in a stretch of share * length that lies within it anywhere."""
+    wanted = share * lengths.double()
+    length = wanted.floor().float() + (_uniform(lengths, 0, 1, generator) < wanted.frac())
+    start = torch.floor(_uniform(lengths, 0, 1, generator) * (lengths - length + 1))
+    place = torch.arange(longest, device=lengths.device)
+    return (place >= start[:, None]) & (place < (start + length)[:, None])
 
 
 def mixup(inputs: Inputs, target: Tensor, *, alpha: float, num_classes: int | None, generator: Dice = None) -> Batch:
@@ -295,6 +322,7 @@ TRANSFORMS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "resized_crop": (resized_crop, ("image",)),
     "rotation": (rotation, ("image",)),
     "shift": (shift, ("image",)),
+    "spec_augment": (spec_augment, ("audio",)),
     "zoom": (zoom, ("image",)),
 }
 """Each with the groups that it changes; the data must have one of them."""

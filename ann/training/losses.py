@@ -221,16 +221,44 @@ def padded_ctc(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def distillation_loss(
-    student_logits: Tensor, teacher_logits: Tensor, target: Tensor, temperature: float, alpha: float
+    student: Tensor,
+    teacher: Tensor,
+    target: Tensor,
+    temperature: float,
+    alpha: float,
+    *,
+    task: str = "multiclass",
+    truth: Loss = cross_entropy,
 ) -> Tensor:
-    """(B, K) logits of both, target of `cross_entropy` -> (): alpha T^2 KL(teacher_T || student_T) + (1 - alpha) CE.
+    """(B, K) outputs of both, target as `truth` takes it -> (): alpha * imitation of the teacher + (1 - alpha) * truth.
+
+    `task` is one of IMITATIONS, `truth` the loss that training without a teacher has.
+    """
+    imitation = IMITATIONS[task](_wide(student), _wide(teacher).detach(), temperature)
+    return alpha * imitation + (1 - alpha) * truth(student, target)
+
+
+def imitation_of_classes(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """(B, K) logits of both -> (): T^2 KL(teacher_T || student_T).
 
     T^2 keeps the gradient's size, which softmax(logits / T) divides by T^2: Hinton et al. 2015, arXiv:1503.02531.
     """
-    student = functional.log_softmax(_wide(student_logits) / temperature, dim=1)
-    teacher = functional.log_softmax(_wide(teacher_logits).detach() / temperature, dim=1)
-    divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
-    return alpha * temperature**2 * divergence + (1 - alpha) * cross_entropy(student_logits, target)
+    log_p = functional.log_softmax(student / temperature, dim=1)
+    log_q = functional.log_softmax(teacher / temperature, dim=1)
+    return temperature**2 * functional.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
+
+
+def imitation_of_labels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """(B, L) logits of both -> (): the same for each label by itself, binary cross entropy less the teacher's own."""
+    wanted = teacher / temperature
+    excess = functional.binary_cross_entropy_with_logits
+    q = torch.sigmoid(wanted)
+    return temperature**2 * (excess(student / temperature, q) - excess(wanted, q))
+
+
+def imitation_of_numbers(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:  # noqa: ARG001 - one signature
+    """(B, M) outputs of both, in standard deviations -> (): e^2; a number has no temperature."""
+    return functional.mse_loss(student, teacher)
 
 
 def _wide(output: Tensor) -> Tensor:
@@ -259,3 +287,11 @@ FITTING: dict[str, dict[str, Callable[..., Tensor]]] = {
     "regression": {"huber": huber, "mae": mae, "mse": mse, "quantile": quantile},
     "sequence": {"ctc": padded_ctc},
 }
+IMITATIONS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "binary": imitation_of_classes,
+    "forecast": imitation_of_numbers,
+    "multiclass": imitation_of_classes,
+    "multilabel": imitation_of_labels,
+    "regression": imitation_of_numbers,
+}
+"""What a student's outputs cost for being others than its teacher's, by task."""

@@ -10,9 +10,12 @@ from torch import nn
 
 from ann.artifacts import Build, load_json
 from ann.config.model import Architecture, read_model
+from ann.data.batches import TensorData
 from ann.data.target import Target
 from ann.errors import ConfigError, StageError
 from ann.models import build_network
+from ann.models.resizing import fit_to
+from ann.models.tabular import Tabular
 from ann.seeding import stream_seed
 
 
@@ -26,15 +29,27 @@ def new_network(model: Architecture, schema: dict[str, Any], seed: int, folder: 
         return build_network(model, schema["groups"], Target.from_json(schema["target"]), folder)
 
 
+def first_network(
+    model: Architecture, schema: dict[str, Any], seed: int, train: TensorData, folder: Path | None = None
+) -> nn.Module:
+    """Return `new_network` as training begins: on the rows' device, what it takes from training rows set."""
+    network = new_network(model, schema, seed, folder).to(train.target.device)
+    if isinstance(network, Tabular):
+        network.adapt(train.inputs)
+    return network
+
+
 def load_network(model: Architecture, schema: dict[str, Any], path: Path, folder: Path | None = None) -> nn.Module:
     """Return the network with the weights in `path`, in evaluation mode; `folder` is as in `new_network`.
+
+    Where the weights are of the same network with fewer units, its layers take their sizes.
 
     Raises:
         StageError: the file is missing, damaged, or of another network.
     """
     network = new_network(model, schema, 0, folder)
     try:
-        network.load_state_dict(load_file(path))
+        fit_to(network, load_file(path))
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[1 if isinstance(error, RuntimeError) and len(lines) > 1 else 0]  # torch names the tensor there

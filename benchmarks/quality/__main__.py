@@ -8,13 +8,22 @@ import argparse
 from collections.abc import Callable
 
 from benchmarks.quality.adult_demo import adult_demo
+from benchmarks.quality.images import fashion, mnist
+from benchmarks.quality.series import etth1
+from benchmarks.quality.sounds import speech
 from benchmarks.quality.tables import adult, covertype, housing
+from benchmarks.quality.texts import sst2
 
 ROWS: dict[str, tuple[Callable[[list[int]], None], list[int]]] = {
     "adult": (adult, [1, 2, 3]),
     "adult-demo": (adult_demo, [1, 2, 3]),
     "covertype": (covertype, [1, 2, 3]),
+    "etth1": (etth1, [1, 2, 3, 4, 5]),
+    "fashion": (fashion, [1, 2, 3]),
     "housing": (housing, [1, 2, 3, 4, 5]),
+    "mnist": (mnist, [1, 2, 3, 4, 5]),
+    "speech": (speech, [1, 2, 3, 4, 5]),
+    "sst2": (sst2, [1, 2, 3, 4, 5]),
 }
 """What measures a row, and its seeds."""
 

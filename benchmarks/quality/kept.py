@@ -14,7 +14,8 @@ from benchmarks.rows import REPOSITORY
 
 FOLDER = REPOSITORY / "build" / "benchmarks" / "quality"
 
-Figures = dict[str, float]
+Figures = dict[str, Any]
+"""Numbers by name, and lists of them, such as the rows that were answered wrongly."""
 
 
 def kept(row: str, side: str, seed: int, settings: Any, measure: Callable[[int], Figures]) -> Figures:
@@ -34,7 +35,8 @@ def kept(row: str, side: str, seed: int, settings: Any, measure: Callable[[int],
     FOLDER.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
         stream.write(json.dumps({**key, "figures": figures}) + "\n")
-    print(f"{row}, {side}, seed {seed}: " + ", ".join(f"{name} {value:.5g}" for name, value in figures.items()))
+    numbers = ", ".join(f"{name} {value:.5g}" for name, value in figures.items() if not isinstance(value, list))
+    print(f"{row}, {side}, seed {seed}: {numbers}")
     return figures
 
 

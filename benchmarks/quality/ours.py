@@ -1,6 +1,6 @@
 """A project trained within this process: the code of the stages prepare and train, without DVC and MLflow."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from ann.stages.train import prepared_training
 from ann.training.fit import fit
 from ann.training.objective import build_objective
 from ann.training.prediction import predict_logits
+from benchmarks.quality.kept import Figures
 
 FRAME: dict[str, Any] = {
     "ann": ann.__version__,
@@ -65,6 +66,18 @@ class Trained:
     best_epoch: int
     loss: float
     """On validation rows, at the best epoch."""
+
+
+def figures(settings: dict[str, Any], data: Path, score: Callable[[Answers], Figures], seed: int) -> Figures:
+    """Train, and return the `score` of the test rows, that of the validation rows, and how long it took."""
+    done = trained(settings, data, seed)
+    return {
+        **score(done.test),
+        **{f"valid_{name}": value for name, value in score(done.valid).items()},
+        "seconds": done.seconds,
+        "epochs": done.epochs,
+        "best_epoch": done.best_epoch,
+    }
 
 
 def trained(settings: dict[str, Any], data: Path, seed: int) -> Trained:

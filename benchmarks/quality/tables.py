@@ -7,17 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from ann.project import Project
 from benchmarks.data import table_folder
 from benchmarks.quality import references
 from benchmarks.quality.kept import Figures, kept
-from benchmarks.quality.ours import Answers, project_of, trained
+from benchmarks.quality.ours import Answers, figures, project_of
 from benchmarks.quality.references import rmse
+from benchmarks.quality.saving import LONGEST, save_row
 from benchmarks.quality.settings import ADULT, ADULT_PLAIN, COVERTYPE, HOUSING
-from benchmarks.rows import measured, save
 
 Reference = Callable[[Project], tuple[Any, Any]]
 
@@ -28,10 +27,12 @@ def adult(seeds: list[int]) -> None:
     plain = _ours("adult", "plain MLP", ADULT_PLAIN, seeds)
     boosting = _reference("adult", "gradient boosting", ADULT, references.default_classifier, seeds)
     unit, official = "test AUC, mean", "16,281 official test rows"
-    _save("adult, tabular", ours, "auc", unit, seeds, f"{official}; the aim is 0.9285", ">= 0.922")
-    _save("adult, seconds of training", ours, "seconds", "s, mean", seeds, "", "<= 60")
-    _save("adult, plain MLP", plain, "auc", unit, seeds, f"{official}; family mlp with its defaults")
-    _save("adult, gradient boosting", boosting, "auc", unit, seeds, f"{official}; scikit-learn defaults, same columns")
+    save_row("adult, tabular", ours, "auc", unit, seeds, f"{official}; the aim is 0.9285", ">= 0.922")
+    save_row("adult, seconds of training", ours, "seconds", "s, mean", seeds, "", "<= 60")
+    save_row("adult, plain MLP", plain, "auc", unit, seeds, f"{official}; family mlp with its defaults")
+    save_row(
+        "adult, gradient boosting", boosting, "auc", unit, seeds, f"{official}; scikit-learn defaults, same columns"
+    )
 
 
 def housing(seeds: list[int]) -> None:
@@ -42,7 +43,7 @@ def housing(seeds: list[int]) -> None:
     ratios = [{"ratio": a["rmse"] / b["rmse"]} for a, b in zip(ours, tuned, strict=True)]
     unit, rows = "dollars test RMSE, mean", "20 % test rows, 15 % validation rows"
     grid = "2,000 trees at most, learning rate 0.05, the best of 8 settings on validation rows"
-    _save(
+    save_row(
         "housing, tabular beside tuned gradient boosting",
         ratios,
         "ratio",
@@ -51,10 +52,10 @@ def housing(seeds: list[int]) -> None:
         "the aim is 0.98",
         "<= 1.0",
     )
-    _save("housing, tabular", ours, "rmse", unit, seeds, rows)
-    _save("housing, seconds of training", ours, "seconds", "s, mean", seeds, "", LONGEST)
-    _save("housing, gradient boosting, tuned", tuned, "rmse", unit, seeds, f"{rows}; {grid}")
-    _save("housing, gradient boosting", default, "rmse", unit, seeds, f"{rows}; scikit-learn defaults")
+    save_row("housing, tabular", ours, "rmse", unit, seeds, rows)
+    save_row("housing, seconds of training", ours, "seconds", "s, mean", seeds, "", LONGEST)
+    save_row("housing, gradient boosting, tuned", tuned, "rmse", unit, seeds, f"{rows}; {grid}")
+    save_row("housing, gradient boosting", default, "rmse", unit, seeds, f"{rows}; scikit-learn defaults")
 
 
 def covertype(seeds: list[int]) -> None:
@@ -62,10 +63,10 @@ def covertype(seeds: list[int]) -> None:
     ours = _ours("covertype", "tabular", COVERTYPE, seeds)
     boosting = _reference("covertype", "gradient boosting", COVERTYPE, references.default_classifier, seeds)
     unit, rows = "test accuracy, mean", "10 % test rows"
-    _save("covertype, tabular", ours, "accuracy", unit, seeds, f"{rows}; the aim is 0.97", ">= 0.95")
-    _save("covertype, seconds of training", ours, "seconds", "s, mean", seeds, "", LONGEST)
-    _save("covertype, memory", ours, "peak_gb", "GB, mean", seeds, "peak of reading, preparing and training", "<= 3")
-    _save("covertype, gradient boosting", boosting, "accuracy", unit, seeds, f"{rows}; scikit-learn defaults")
+    save_row("covertype, tabular", ours, "accuracy", unit, seeds, f"{rows}; the aim is 0.97", ">= 0.95")
+    save_row("covertype, seconds of training", ours, "seconds", "s, mean", seeds, "", LONGEST)
+    save_row("covertype, memory", ours, "peak_gb", "GB, mean", seeds, "peak of reading, preparing and training", "<= 3")
+    save_row("covertype, gradient boosting", boosting, "accuracy", unit, seeds, f"{rows}; scikit-learn defaults")
 
 
 def _ours(row: str, side: str, settings: dict[str, Any], seeds: list[int]) -> list[Figures]:
@@ -81,14 +82,7 @@ def _reference(row: str, side: str, settings: dict[str, Any], reference: Referen
 
 
 def _train(row: str, settings: dict[str, Any], seed: int) -> Figures:
-    done = trained(settings, table_folder(row), seed)
-    return {
-        **_score(row, done.test),
-        **{f"valid_{name}": value for name, value in _score(row, done.valid).items()},
-        "seconds": done.seconds,
-        "epochs": done.epochs,
-        "best_epoch": done.best_epoch,
-    }
+    return figures(settings, table_folder(row), partial(_score, row), seed)
 
 
 def _fit(row: str, settings: dict[str, Any], reference: Reference, seed: int) -> Figures:
@@ -102,21 +96,6 @@ def _score(row: str, part: Answers) -> Figures:
     return SCORES[row](part.answers[:, 0, 0], part.truth[:, 0]) if numbers else SCORES[row](part.answers, part.truth)
 
 
-def _save(row: str, figures: list[Figures], name: str, unit: str, seeds: list[int], note: str, bar: str = "") -> None:
-    """Save the mean of one figure; `bar` is `>= number` or `<= number`."""
-    values = [figure[name] for figure in figures]
-    met = None
-    if bar:
-        sign, limit = bar.split()
-        met = partial(_holds, sign, float(limit))
-    save("quality", measured(values, row=row, unit=unit, bar=bar, met=met, seeds=seeds, note=note, middle=np.mean))
-
-
-def _holds(sign: str, limit: float, value: float) -> bool:
-    return value >= limit if sign == ">=" else value <= limit
-
-
-LONGEST = "<= 1200"
 SCORES: dict[str, Callable[[Any, Any], Figures]] = {
     "adult": lambda answers, truth: {"auc": float(roc_auc_score(truth, answers[:, 1]))},
     "covertype": lambda answers, truth: {"accuracy": float(accuracy_score(truth, answers.argmax(axis=1)))},

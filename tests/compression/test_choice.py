@@ -7,16 +7,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ann.compression.choice import Candidate, choose, objection, pareto_front
+from ann.compression.footprint import Footprint
 from ann.compression.measure import Timing
 from ann.evaluation.intervals import Interval
 
+TAKEN = Footprint(memory_mb=12.0, load_ms=5.0)
+
 
 def candidate(
-    name: str, *, drop: float = 0.0, drop_high: float = 0.0, ratio: float = 1.0, size: int = 1000, high: float = 0.0
+    name: str,
+    *,
+    drop: float = 0.0,
+    drop_high: float = 0.0,
+    ratio: float = 1.0,
+    size: int = 1000,
+    flops: float = 1e6,
+    high: float = 0.0,
 ) -> Candidate:
     """Return a candidate with the same latency at batches 1 and 256, but for the bound `high` at 256."""
     timings = {1: Timing(1, 2, ratio, ratio, ratio), 256: Timing(1, 2, ratio, ratio, high or ratio)}
-    return Candidate(name, Interval(0.9, 0.8, 1.0), Interval(drop, drop, drop_high), size, timings)
+    return Candidate(name, Interval(0.9, 0.8, 1.0), Interval(drop, drop, drop_high), size, flops, timings, TAKEN)
 
 
 FP32 = candidate("fp32", size=1000)
@@ -39,7 +49,7 @@ def test_the_fastest_that_passes_wins() -> None:
 
 def test_latency_is_the_mean_over_batch_sizes() -> None:
     timings = {1: Timing(1, 1, 0.2, 0.2, 0.2), 256: Timing(1, 1, 0.9, 0.9, 0.9)}  # mean 0.55
-    uneven = Candidate("uneven", Interval(0.9, 0.8, 1.0), Interval(0, 0, 0), 10, timings)
+    uneven = Candidate("uneven", Interval(0.9, 0.8, 1.0), Interval(0, 0, 0), 10, 1e6, timings, TAKEN)
     assert chosen(uneven, candidate("even", ratio=0.6)) == "uneven"
     assert chosen(uneven, candidate("even", ratio=0.5)) == "even"
 
@@ -73,7 +83,13 @@ def test_the_smallest_that_passes_wins_when_bytes_are_the_objective() -> None:
     assert chosen(fast, small, objective="latency") == "fast"
 
 
-@pytest.mark.parametrize("objective", ["latency", "bytes"])
+def test_the_fewest_multiply_adds_that_pass_win_when_flops_are_the_objective() -> None:
+    light, small = candidate("light", ratio=1.05, flops=1e5), candidate("small", ratio=0.1, size=10)
+    assert chosen(light, small, objective="flops") == "light"
+    assert chosen(candidate("slow", ratio=1.0, high=1.06, flops=1), objective="flops") == "fp32"
+
+
+@pytest.mark.parametrize("objective", ["latency", "bytes", "flops"])
 def test_a_tie_goes_to_fp32(objective: str) -> None:
     twin = candidate("a-twin")
     assert choose([twin, FP32], 0.01, objective).name == "fp32"

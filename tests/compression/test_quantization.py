@@ -6,14 +6,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from ann.compression.quantization import quantize
 from ann.data.batches import TensorData
 from ann.data.target import softmax
 from ann.errors import StageError
-from ann.export.network import export_network, run_network
+from ann.export.network import export_network, normalise, run_network
 from ann.models.mlp import MLP
 
 MODES = ["static", "dynamic"]
@@ -110,3 +110,31 @@ def test_a_graph_that_cannot_be_loaded_is_an_error_with_a_way_out(graphs: Graphs
     broken.graph.node[-1].op_type = "NoSuchOperator"
     with pytest.raises(StageError, match=r"(?s)dynamic quantization failed: .+; remove the recipe from compress\."):
         quantize(broken, "dynamic", {})
+
+
+@pytest.mark.parametrize("mode", [*MODES, "aware", "weights"])
+def test_a_graph_without_products_is_an_error_with_a_way_out(mode: str) -> None:
+    node = helper.make_node("Relu", ["numeric"], ["logits"], name="relu")
+    puts = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in ("numeric", "logits")]
+    graph = normalise(helper.make_model(helper.make_graph([node], "g", puts[:1], puts[1:])))
+    with pytest.raises(StageError, match=rf"{mode} quantization finds no .+ in the graph; remove the recipe from"):
+        quantize(graph, mode, {"numeric": np.ones((4, 3), np.float32)})
+
+
+def test_aware_without_ranges_is_an_error_with_a_way_out(graphs: Graphs) -> None:
+    with pytest.raises(StageError, match=r"aware quantization knows no range of any layer of the graph; remove the"):
+        quantize(graphs.fp32, "aware", {}, ranges={})
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e6])
+def test_a_bias_far_greater_than_its_weights_does_not_overflow(factor: float) -> None:
+    torch.manual_seed(0)
+    network = MLP(width=3, sizes=[], outputs=2, hidden=[8], norm="none", dropout=0.0).eval()
+    with torch.no_grad():
+        network.blocks[0][0].weight.mul_(1 / factor if factor > 1 else factor)
+        network.blocks[0][0].weight[3] = 0
+        network.blocks[0][0].bias.fill_(100)
+    rows = {"numeric": np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)}
+    graph = export_network(network, TensorData.on_device({**rows, "target": np.zeros(64, np.int64)}))
+    found = run_network(quantize(graph, "static", rows), rows)
+    np.testing.assert_allclose(found, run_network(graph, rows), rtol=0.02)

@@ -125,6 +125,25 @@ def test_a_network_that_says_what_is_stored_is_right(target: Target) -> None:
     np.testing.assert_allclose(target.answers(stored)[..., 0], target.truth(stored), rtol=1e-12)
 
 
+@pytest.mark.parametrize("target", ALL, ids=named)
+def test_outputs_for_answers_are_answered_by_them(target: Target) -> None:
+    outputs = RANDOM.normal(size=(20, target.outputs), scale=3)
+    answers = target.answers(outputs)
+    found = target.outputs_for(answers)
+    assert found.shape == outputs.shape
+    np.testing.assert_allclose(target.answers(found), answers, rtol=1e-9, atol=1e-12)
+    if not target.has_classes:  # logits of classes are known but for what all have in common
+        np.testing.assert_allclose(found, outputs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", [BINARY, MANY, LABELS], ids=named)
+def test_outputs_for_certain_answers_are_finite(target: Target) -> None:
+    certain = np.eye(target.outputs)
+    found = target.outputs_for(certain)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(target.answers(found), certain, atol=1e-6)
+
+
 @pytest.mark.parametrize("target", [BINARY, LABELS], ids=named)
 def test_probabilities_of_the_exported_file_are_the_answers(target: Target) -> None:
     probabilities = RANDOM.random((5, 2)).astype(np.float32)

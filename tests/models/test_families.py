@@ -101,7 +101,7 @@ def test_an_ensemble_averages_what_the_task_answers(target: Target, mean: str) -
         (
             "mlp",
             ["numeric", "text"],
-            "model.family: mlp reads numeric and categorical columns, but the data has numeric and text: "
+            "model.family: mlp reads numeric and categorical and image columns, but the data has numeric and text: "
             "write auto or multimodal, or drop the text columns",
         ),
         (
@@ -124,6 +124,19 @@ def test_data_that_a_family_does_not_read_is_refused_with_those_that_do(
     with pytest.raises(ConfigError) as caught:
         build_network(read_model({"family": family}), {name: KINDS[name] for name in groups}, THREE)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("family", PARAMS)
+def test_to_dense_layers_a_pixel_is_one_number_more(family: str) -> None:
+    groups = {**GROUPS, "image": {"channels": 2, "height": 4, "width": 5}}
+    torch.manual_seed(1)
+    network = build_network(PARAMS[family](family=family, hidden=(16,), norm="none"), groups, THREE).eval()
+    assert network.features == 3 + EMBEDDED + 2 * 4 * 5
+    inputs = rows(2).inputs | {"image": torch.randn(2, 2, 4, 5)}
+    other = {**inputs, "image": inputs["image"].clone()}
+    other["image"][0, 1, 3, 4] += 1  # the last pixel of the first row
+    same = (network(inputs) == network(other)).all(dim=1)
+    assert same.tolist() == [False, True]
 
 
 def test_a_forecast_is_refused_by_families_that_make_none() -> None:

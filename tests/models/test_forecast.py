@@ -1,5 +1,7 @@
 """Networks over windows: formulas of the heads, normalisation, order of outputs, parameters, learning, export."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from ann.config.networks import ForecastParams
 from ann.data.batches import TensorData
 from ann.errors import ConfigError
 from ann.export.network import export_network, run_network
-from ann.models.forecast import HEADS, Forecast, moving_average
+from ann.models.forecast import HEADS, Forecasts, forecast, moving_average
+from ann.training.losses import mse
+from ann.training.step import forward_loss
 
 LENGTH, CHANNELS, HORIZON, TARGETS = 30, 3, 4, [2, 0]
 KINDS: dict[str, dict[str, object]] = {
@@ -29,10 +33,13 @@ KINDS: dict[str, dict[str, object]] = {
 }
 
 
-def build(kind: str, quantiles: int = 1, normalise: str = "auto", **settings: object) -> Forecast:
-    model = ForecastParams(family="forecast", head={**KINDS[kind], **settings}, normalise=normalise)
+def build(
+    kind: str, quantiles: int = 1, normalise: str = "auto", lookbacks: tuple[int, ...] = (), **settings: object
+) -> Any:
+    head = {**KINDS[kind], **settings}
+    model = ForecastParams(family="forecast", head=head, lookbacks=lookbacks, normalise=normalise)
     torch.manual_seed(1)
-    return Forecast(
+    return forecast(
         length=LENGTH,
         channels=CHANNELS,
         horizon=HORIZON,
@@ -42,7 +49,7 @@ def build(kind: str, quantiles: int = 1, normalise: str = "auto", **settings: ob
     )
 
 
-def moved(network: Forecast) -> Forecast:
+def moved(network: nn.Module) -> Any:
     """Draw all weights anew, since some start at zero."""
     torch.manual_seed(2)
     with torch.no_grad():
@@ -219,6 +226,63 @@ def test_the_exported_graph_agrees_for_any_number_of_windows(kind: str, normalis
         np.testing.assert_allclose(found, double(network(inputs)), rtol=1e-5, atol=1e-5)
 
 
+def ensemble(quantiles: int = 1) -> Forecasts:
+    model = ForecastParams(family="forecast", lookbacks=(10, 30), normalise=("last", "none", "standard"))
+    outputs = HORIZON * len(TARGETS) * quantiles
+    shapes = {"length": LENGTH, "channels": CHANNELS, "horizon": HORIZON, "targets": TARGETS, "outputs": outputs}
+    network = forecast(**shapes, **model.model_dump(exclude={"family"}))
+    assert isinstance(network, Forecasts)
+    return moved(network)
+
+
+def test_an_ensemble_answers_the_mean_of_a_network_for_each_lookback_and_way_to_normalise() -> None:
+    network = ensemble(quantiles=3).eval()
+    ways = ["last", "none", "standard"]
+    assert [member.normalise for member in network.networks] == 2 * ways
+    assert [member.head.map.in_features for member in network.networks] == [10] * 3 + [30] * 3
+    expected = sum(double(member(windows())) for member in network.networks) / 6
+    np.testing.assert_allclose(double(network(windows())), expected, rtol=1e-6, atol=1e-5)
+
+
+def test_a_network_with_a_lookback_sees_the_newest_times_alone() -> None:
+    network, inputs = moved(build("linear", lookbacks=(10,))).eval(), windows()
+    other = inputs["series"].clone()
+    other[:, :20] = 7
+    torch.testing.assert_close(network({"series": other}), network(inputs))
+    torch.testing.assert_close(network({"series": inputs["series"][:, 20:]}), network(inputs))
+
+
+def test_a_lookback_longer_than_the_window_is_refused() -> None:
+    with pytest.raises(ConfigError, match="reads 31 times does not fit into a window of 30"):
+        build("linear", lookbacks=(10, 31))
+
+
+def test_each_member_is_trained_as_if_it_were_alone() -> None:
+    network, batch = ensemble().train(), TensorData(windows(), torch.randn(5, HORIZON, len(TARGETS)))
+    forward_loss(network, mse, batch).backward()
+    for member in network.networks:
+        together = [weight.grad.clone() for weight in member.parameters()]
+        member.zero_grad()
+        forward_loss(member, mse, batch).backward()
+        alone = [weight.grad / 6 for weight in member.parameters()]
+        torch.testing.assert_close(together, alone)
+
+
+def test_an_exported_ensemble_agrees_with_the_network() -> None:
+    network = ensemble(quantiles=2).eval()
+    graph = export_network(network, TensorData(windows(4), torch.zeros(4)))
+    found = run_network(graph, {"series": windows(9)["series"].numpy()})
+    np.testing.assert_allclose(found, double(network(windows(9))), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "members", [{"normalise": ("last", "last")}, {"normalise": ("auto", "none")}, {"lookbacks": (7, 7)}]
+)
+def test_members_that_do_not_differ_are_refused(members: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ForecastParams(family="forecast", **members)
+
+
 def test_patches_reach_the_newest_time_and_stand_at_their_strides() -> None:
     network = build("transformer", normalise="none")
     seen: list[Tensor] = []
@@ -263,6 +327,6 @@ def test_every_head_can_be_configured_by_its_name() -> None:
     for name in HEADS:
         model = TypeAdapter(ForecastParams).validate_python({"family": "forecast", "head": name})
         settings = model.model_dump(exclude={"family"})
-        network = Forecast(length=48, channels=2, horizon=3, targets=[1], outputs=3, **settings)
+        network = forecast(length=48, channels=2, horizon=3, targets=[1], outputs=3, **settings)
         assert isinstance(network, nn.Module)
         assert network({"series": torch.randn(2, 48, 2)}).shape == (2, 3)

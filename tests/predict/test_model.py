@@ -1,6 +1,7 @@
 """An exported file, opened: what it reads, what it answers, and what is no such file."""
 
 import numpy as np
+import onnxruntime as ort
 import pandas as pd
 import pytest
 
@@ -8,6 +9,7 @@ from ann.config.data import DataParams
 from ann.data.graph import GraphBuilder
 from ann.errors import ConfigError, DataError
 from ann.predict import Model
+from ann.predict.model import providers_of
 
 RNG = np.random.default_rng(0)
 SMALL = {"family": "mlp", "hidden": [4]}
@@ -172,3 +174,12 @@ def test_a_file_that_is_no_model_of_ours_is_refused(tmp_path):
     }.items():
         with pytest.raises(ConfigError, match=expected):
             Model(tmp_path / name)
+
+
+def test_a_provider_that_is_not_there_is_refused_with_the_way_out():
+    assert providers_of("cpu") == ["CPUExecutionProvider"]
+    with pytest.raises(ConfigError, match=r"provider: 'gpu' is unknown"):
+        providers_of("gpu")
+    if "TensorrtExecutionProvider" not in ort.get_available_providers():
+        with pytest.raises(ConfigError, match="install onnxruntime-gpu in its place, or take cpu"):
+            providers_of("tensorrt")

@@ -52,14 +52,16 @@ def diagnosis(path: Path) -> None:
 def candidate(name: str, p50: float, value: float, **changes: object) -> dict:
     entry = {"name": name, "latency_ms": {"1": {"p50": p50}, "256": {"p50": 9 * p50}}, "bytes": 1000}
     quality = {"value": value, "low": value - 0.02, "high": value + 0.01}
-    return {**entry, "quality": quality, "front": False, "chosen": False, **changes}
+    told = {"drop": {"value": 0.9 - value}, "front": False, "allowed": True, "chosen": False, "why": "allowed"}
+    return {**entry, "quality": quality, **told, **changes}
 
 
 CANDIDATES = [
     candidate("fp32", 0.4, 0.9, bytes=4000, front=True),
     candidate("int8-static", 0.2, 0.89, front=True, chosen=True),
-    candidate("pruned", 0.3, 0.85),
+    candidate("pruned", 0.3, 0.85, allowed=False, why="may lose 0.0612, over max_drop 0.003"),
 ]
+MANY = [candidate(f"variant-{number}", 0.2 + 0.01 * number, 0.9 - 0.001 * number) for number in range(16)]
 PICTURES: dict[str, Draw] = {
     "confusion of 2": lambda path: draw_confusion(confusion(*scores(2)), names(2), path),
     "confusion of 20": lambda path: draw_confusion(confusion(*scores(20)), names(20), path),
@@ -72,6 +74,7 @@ PICTURES: dict[str, Draw] = {
     "training of one epoch": lambda path: draw_training(history(1), 1, "mse", path),
     "diagnosis": diagnosis,
     "front": lambda path: draw_front(CANDIDATES, 256, path),
+    "front of many": lambda path: draw_front([*CANDIDATES, *MANY], 1, path),
     "front of fp32 alone": lambda path: draw_front(CANDIDATES[:1], 1, path),
 }
 
@@ -122,6 +125,22 @@ def test_a_value_outside_its_bootstrap_interval_can_be_drawn(tmp_path: Path) -> 
     quality = {"value": 0.016, "low": 0.019, "high": 0.048}
     draw_front([candidate("fp32", 0.4, 0.0, quality=quality)], 1, tmp_path / "front.png")
     assert size(tmp_path / "front.png")
+
+
+def test_what_the_picture_of_the_variants_says_of_each_changes_it(tmp_path: Path) -> None:
+    drawn = set()
+    changes = (
+        {},
+        {"front": True},
+        {"chosen": True},
+        {"allowed": False},
+        {"allowed": False, "why": "too slow"},
+        {"bytes": 9},
+    )
+    for changed in changes:
+        draw_front([*CANDIDATES[:2], candidate("pruned", 0.3, 0.85, **changed)], 1, tmp_path / "front.png")
+        drawn.add((tmp_path / "front.png").read_bytes())
+    assert len(drawn) == len(changes)
 
 
 @pytest.mark.parametrize("label", ["$_$", "_other", "50% \\alpha", "<=50K", "größer", "{x}"])

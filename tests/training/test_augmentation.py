@@ -24,6 +24,7 @@ from ann.training.augmentation import (
     mask,
     mixup,
     noise,
+    spec_augment,
 )
 
 AUGMENT: TypeAdapter[tuple[AugmentParams, ...]] = TypeAdapter(tuple[AugmentParams, ...])
@@ -46,6 +47,7 @@ def inputs_for(name: str, dtype: torch.dtype = torch.float32) -> Inputs:
         "image": images(dtype=dtype),
         "series": torch.randn(ROWS, 9, 2, generator=dice(98)).to(dtype),
         "numeric": torch.randn(ROWS, 5, generator=dice(97)).to(dtype),
+        "audio": torch.randn(ROWS, 9, 6, generator=dice(96)).to(dtype),
     }
     return {group: every[group] for group in TRANSFORMS[name][1]}
 
@@ -275,6 +277,23 @@ def test_mask_removes_one_stretch_of_a_series(times: int, share: float, lengths:
     places = times - max(lengths) + 1
     assert stats.chisquare(first[:places].numpy()).pvalue > 0.01
     assert first[places:].sum() == 0
+
+
+def test_spec_augment_removes_a_stretch_of_real_frames_and_one_of_bands() -> None:
+    sounds, frames = torch.ones(2000, 20, 10), torch.arange(2000) % 20 + 1
+    real = torch.arange(20) < frames[:, None]
+    changed = spec_augment(sounds * real[:, :, None], frames=0.25, bands=0.3, generator=dice())
+    seen = changed != 0
+    assert not seen[~real].any()
+    bands = ~seen.any(dim=1)
+    assert set(bands.sum(dim=1)[frames > 3].tolist()) == {3}
+    assert ((torch.diff(bands.int(), prepend=torch.zeros(2000, 1, dtype=torch.int32)) == 1).sum(dim=1) == 1).all()
+    times = real & ~seen.any(dim=2)
+    lost = times.sum(dim=1)
+    assert (lost >= (frames * 0.25).floor()).all()
+    assert (lost <= (frames * 0.25).ceil()).all()
+    assert lost.sum() / frames.sum() == pytest.approx(0.25, abs=0.01)
+    torch.testing.assert_close(seen, real[:, :, None] & ~times[:, :, None] & ~bands[:, None])
 
 
 @pytest.mark.parametrize("name", sorted(TRANSFORMS))

@@ -69,7 +69,7 @@ def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, kept: int) -> 
 
 @pytest.mark.parametrize(
     ("other", "tensor"),
-    [(MODEL.model_copy(update={"hidden": (8, 5)}), r"blocks\.1\.0\.weight"), (MLPParams(hidden=(8,)), r"blocks\.")],
+    [(MODEL.model_copy(update={"hidden": (8, 3)}), r"blocks\.1\.0\.weight"), (MLPParams(hidden=(8,)), r"blocks\.")],
 )
 def test_the_weights_of_another_network_are_refused_naming_what_differs(
     tmp_path: Path, other: MLPParams, tensor: str
