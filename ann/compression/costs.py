@@ -21,11 +21,15 @@ def flops(network: nn.Module, inputs: dict[str, Tensor]) -> float:
 
     Norms, activations and look-ups, which are few beside them, are not counted.
     """
-    judged = deepcopy(network).cpu().eval()
+    on_cpu = all(tensor.device.type == "cpu" for tensor in network.parameters())
+    judged = network if on_cpu else deepcopy(network).cpu()  # a Keras model is written out to be copied
+    training = judged.training
+    judged.eval()
     rows = {name: tensor.cpu() for name, tensor in inputs.items()}
     count = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: _recurrent_layer})
     with sdpa_kernel(SDPBackend.MATH), count:  # the counter knows the products, not the fused attention
         judged(rows)
+    judged.train(training)
     return count.get_total_flops() / 2 / len(next(iter(rows.values())))
 
 
