@@ -91,10 +91,15 @@ def target_of(kind: str) -> Target:
     return FORECAST if kind.startswith("forecast") else NUMBERS if kind == "tabular" else THREE
 
 
+def reads(kind: str) -> tuple[str, ...]:
+    """Return the groups of a kind; dense networks could read images, too."""
+    family = MODELS[kind][0]
+    return ("numeric", "categorical") if family in ("densemlp", "mlp", "resmlp") else FAMILIES[family].reads
+
+
 def content(kind: str) -> dict[str, object]:
     """Return what schema.json would hold."""
-    reads = FAMILIES[MODELS[kind][0]].reads
-    groups = {name: GROUPS[name] for name in reads if name in GROUPS}
+    groups = {name: GROUPS[name] for name in reads(kind) if name in GROUPS}
     return {"groups": groups, "target": target_of(kind).to_json()}
 
 
@@ -131,7 +136,7 @@ def rows(kind: str) -> TensorData:
         truth = torch.randn(ROWS, 2, generator=random)
     else:
         truth = torch.randint(3, (ROWS,), generator=random)
-    return TensorData({name: drawn[name] for name in FAMILIES[MODELS[kind][0]].reads}, truth)
+    return TensorData({name: drawn[name] for name in reads(kind)}, truth)
 
 
 def some_units(groups: list[UnitGroup], share: float = 0.5) -> dict[str, Tensor]:
